@@ -1,0 +1,61 @@
+# make only installs and sets the environment; underneath it is plain `pulumi`. STACK= chooses the stack everywhere.
+STACK ?= lab
+NODE  ?=
+CMD   ?=
+ARGS  ?=
+LAB   := python3 -m lab
+TOOLS := $(LAB) tools
+RUN   := .venv/bin/python -m
+
+.DEFAULT_GOAL := help
+.PHONY: help up down preview nodes ssh kubeconfig env check test golden bench clean clean-artifacts
+
+help: ## show this
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+up: ## build the cluster, or change it to what the stack file says
+	@$(LAB) up --stack $(STACK) -- $(ARGS)
+
+down: ## destroy the cluster; on the lab nothing is left on this computer
+	@$(LAB) down --stack $(STACK) -- $(ARGS)
+
+preview: ## show what `up` would change, file by file and line by line
+	@$(LAB) preview --stack $(STACK) -- $(ARGS)
+
+nodes: ## print the machines: name, role, address
+	@$(LAB) nodes --stack $(STACK)
+
+ssh: ## log in on a machine as root: NODE=cp-0, with CMD='...' run that
+	@$(LAB) ssh --stack $(STACK) $(NODE) $(if $(CMD),'$(subst ','\'',$(CMD))')
+
+kubeconfig: ## print the path of the kubeconfig and nothing else
+	@$(LAB) kubeconfig --stack $(STACK)
+
+env: ## print what to export for plain `pulumi` commands: eval "$(make env)"
+	@$(LAB) environment --stack $(STACK)
+
+check: ## lint, types and unit tests, in under two minutes
+	@$(TOOLS)
+	$(RUN) ruff check .
+	$(RUN) mypy config components lab
+	$(RUN) pytest -m "not lab and not engine and not providers" -q
+
+test: ## everything, the lab included
+	@$(TOOLS)
+	$(RUN) ruff check .
+	$(RUN) mypy config components lab
+	$(RUN) pytest
+
+golden: ## rewrite the golden files; still fails when any differed, so that nobody updates by accident
+	@$(TOOLS)
+	HARDWAY_UPDATE_GOLDEN=1 $(RUN) pytest -q tests/config tests/components
+
+bench: ## bring the lab up from nothing and time the phases
+	@$(TOOLS)
+	$(RUN) bench.bring_up
+
+clean: ## remove this clone's state folder, after `down`
+	@$(LAB) clean
+
+clean-artifacts: ## remove cached artifacts, which the next `up` fetches or builds anew
+	@$(LAB) clean-artifacts

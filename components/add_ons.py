@@ -1,0 +1,45 @@
+"""What runs in the cluster from its first minute, as manifests: RBAC for Hardway's own identities, DNS, storage."""
+
+from __future__ import annotations
+
+from components.render import render_manifest
+from config.certificates import ADMINS_GROUP, FLANNEL_USER, KUBELET_CLIENT_USER, NETWORK_POLICIES_USER
+from config.plan import ClusterPlan
+from config.settings import Cni
+from config.versions import IMAGES
+
+
+def _manifests(plan: ClusterPlan) -> dict[str, tuple[bool, str]]:
+    """Every manifest that Hardway knows: whether it is wanted, and its text."""
+    rbac = render_manifest("rbac", {"admins_group": ADMINS_GROUP, "kubelet_client_user": KUBELET_CLIENT_USER})
+    agents = {"flannel_user": FLANNEL_USER, "network_policies_user": NETWORK_POLICIES_USER}
+    coredns = {
+        "image": IMAGES["coredns"].reference,
+        "cluster_address": plan.network.dns_service_address,
+        "domain": plan.network.domain,
+        "forward": "forward . /etc/resolv.conf" if plan.network.upstream_dns else "# no DNS outside of the cluster",
+    }
+    local_path = {"image": IMAGES["local-path-provisioner"].reference, "helper_image": IMAGES["busybox"].reference}
+    return {
+        "rbac": (True, rbac),
+        "flannel": (plan.network.cni is Cni.FLANNEL, render_manifest("flannel", agents)),
+        "coredns": (plan.add_ons.coredns, render_manifest("coredns", coredns)),
+        "local-path": (plan.add_ons.local_path, render_manifest("local-path", local_path)),
+    }
+
+
+def wanted_manifests(plan: ClusterPlan) -> dict[str, str]:
+    """Manifests to apply, by name."""
+    return {name: text for name, (wanted, text) in _manifests(plan).items() if wanted}
+
+
+def absent_manifests(plan: ClusterPlan) -> dict[str, str]:
+    """Manifests whose objects must not be there (any more)."""
+    return {name: text for name, (wanted, text) in _manifests(plan).items() if not wanted}
+
+
+def deployments(plan: ClusterPlan) -> list[tuple[str, str]]:
+    """Namespace and name of the Deployments that the gate waits for."""
+    wanted = wanted_manifests(plan)
+    names = {"coredns": "coredns", "local-path": "local-path-provisioner"}
+    return [("kube-system", deployment) for manifest, deployment in names.items() if manifest in wanted]

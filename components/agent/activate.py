@@ -1,0 +1,134 @@
+"""Phase 2: make the machine what the bundle says, restart only what changed, wait until it is healthy.
+
+One activate serves the first creation, an update and a repair, and tells them apart by what it finds. What did not
+run before is started without waiting, since its peers come later in the chain; what ran is restarted only while the
+cluster can spare it, and waited for.
+"""
+
+import json
+import os
+import ssl
+import urllib.error
+import urllib.request
+from datetime import UTC, datetime
+from fnmatch import fnmatch
+from typing import Any
+
+from components.agent import etcd, files, units
+from components.agent.evidence import Failure, say, wait_until
+from components.agent.lock import machine_lock
+
+READY_SECONDS = 120.0
+
+
+def run(bundle: dict[str, Any]) -> dict[str, Any]:
+    """Activate this machine; gives what it now runs with."""
+    with machine_lock():
+        _check_staged(bundle)
+        healthy = etcd.healthy_members(bundle["etcd"]["members"]) if _has_ctl(bundle) else []
+        _refuse_to_lose_quorum(bundle, healthy)
+        restarted = _apply(bundle, healthy)
+    return {"digest": bundle["digest"], "identity": bundle["identity"], "versions": bundle["versions"],
+            "restarted": restarted}
+
+
+def _check_staged(bundle: dict[str, Any]) -> None:
+    absent = [target for target in bundle["links"].values() if not os.path.exists(target)]
+    if absent:
+        raise Failure(f"{absent[0]} is not staged; run again so that prepare brings it")
+
+
+def _has_ctl(bundle: dict[str, Any]) -> bool:
+    return bool(bundle.get("etcd")) and os.path.exists(etcd.CTL[0]) and os.path.exists("/etc/etcd/pki/ca.crt")
+
+
+def _refuse_to_lose_quorum(bundle: dict[str, Any], healthy: list[str]) -> None:
+    """Refuse before the first file changes, when etcd or the API server would restart and quorum would go.
+
+    Without quorum nothing can be lost any more: then the files are written and everything is started.
+    """
+    if not bundle.get("etcd") or not _touches_critical_unit(bundle):
+        return
+    members = [member["name"] for member in bundle["etcd"]["members"]]
+    own = bundle["machine"]["name"]
+    others = [name for name in healthy if name != own]
+    has_quorum = len(healthy) >= len(members) // 2 + 1
+    if own in healthy and has_quorum and not etcd.may_lose(len(others), len(members)):
+        sick = ", ".join(name for name in members if name not in healthy)
+        raise Failure(
+            f"changing this machine would cost etcd its quorum: {sick} is not healthy. Nothing was changed here. "
+            f"Look at 'systemctl status etcd' on {sick}, bring it back or replace it, then run again"
+        )
+
+
+def _touches_critical_unit(bundle: dict[str, Any]) -> bool:
+    """Whether a file or link would change that etcd or the API server restarts on."""
+    paths = files.differing(bundle["files"], bundle["links"])
+    texts = {os.path.basename(f["path"]): f["text"] for f in bundle["files"] if f["path"].startswith(units.UNIT_FOLDER)}
+    critical = [unit for name in bundle["units"] if (unit := units.parse(name, texts[name])).critical]
+    patterns = [pattern for unit in critical for pattern in unit.restart_on]
+    return any(fnmatch(path, pattern) for path in paths for pattern in patterns)
+
+
+def _apply(bundle: dict[str, Any], healthy: list[str]) -> list[str]:
+    names = bundle["units"]
+    before = units.states(names)
+    was = units.recorded()
+    units.remove([os.path.basename(path) for path in files.owned()
+                  if path.startswith(units.UNIT_FOLDER + "/") and path not in {f["path"] for f in bundle["files"]}])
+    files.make_folders(bundle["folders"])
+    changed = files.apply(bundle["files"])
+    changed += files.switch_links(bundle["links"])
+    if bundle.get("etcd"):
+        _join_etcd(bundle, healthy or _late_health(bundle))
+    units.enable(names)
+    due = units.due([units.read(name) for name in names], was)
+    running = [unit for unit in due if before[unit.name] == "active"]
+    units.start_without_waiting([unit for unit in due if unit not in running])
+    started = datetime.now(UTC)
+    for unit in running:
+        units.restart_and_wait(unit)
+    if any(unit.name == "kubelet.service" for unit in running):
+        _wait_for_node(bundle["machine"]["name"], bundle["api"], started)
+    say(f"{len(changed)} files changed; {', '.join(unit.name for unit in due) or 'nothing'} restarted")
+    return [unit.name for unit in due]
+
+
+def _late_health(bundle: dict[str, Any]) -> list[str]:
+    """Health asked once the files are there: a fresh or wiped machine had no etcdctl before."""
+    return etcd.healthy_members(bundle["etcd"]["members"])
+
+
+def _join_etcd(bundle: dict[str, Any], healthy: list[str]) -> None:
+    own = next(m for m in bundle["etcd"]["members"] if m["name"] == bundle["machine"]["name"])
+    decision = etcd.join(own, bundle["etcd"]["members"], healthy)
+    if decision is not etcd.Decision.START:
+        say(f"etcd member {own['name']}: {decision.value}")
+
+
+def _wait_for_node(name: str, api: str, since: datetime) -> None:
+    """Wait until the API calls this Node Ready and has heard from its kubelet since the restart."""
+    if not wait_until(f"Node {name} to be Ready", lambda: _node_is_ready(name, api, since), READY_SECONDS):
+        raise Failure(
+            f"Node {name} is not Ready {READY_SECONDS:.0f} s after its kubelet restarted; "
+            f"'kubectl describe node {name}' tells its conditions"
+        )
+
+
+def _node_is_ready(name: str, api: str, since: datetime) -> bool:
+    """Ask with the kubelet's own credential, which may read its Node and its lease."""
+    try:
+        node = _get(f"{api}/api/v1/nodes/{name}")
+        lease = _get(f"{api}/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/{name}")
+    except (OSError, urllib.error.URLError):
+        return False
+    ready = any(c["type"] == "Ready" and c["status"] == "True" for c in node["status"]["conditions"])
+    return ready and datetime.fromisoformat(lease["spec"]["renewTime"]) > since
+
+
+def _get(url: str) -> dict[str, Any]:
+    pki = "/etc/kubernetes/pki"
+    context = ssl.create_default_context(cafile=f"{pki}/ca.crt")
+    context.load_cert_chain(f"{pki}/kubelet-client.crt", f"{pki}/kubelet-client.key")
+    with urllib.request.urlopen(url, timeout=5, context=context) as answer:
+        return dict(json.load(answer))

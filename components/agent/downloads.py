@@ -1,0 +1,115 @@
+"""Artifacts into versioned folders, each checked against its sha256 before anything can use it.
+
+A folder `/opt/hardway/<name>/<version>/` is complete or absent: it is filled beside and renamed, and holds the digest
+that it was made from. Folders of other versions stay; what runs is never touched.
+"""
+
+import hashlib
+import os
+import shutil
+import tarfile
+import time
+import urllib.error
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from components.agent.evidence import Failure, say
+
+ROOT = "/opt/hardway"
+CHUNK = 1 << 20
+ATTEMPTS = 4
+
+
+def stage(artifacts: list[dict[str, Any]]) -> int:
+    """Bring every artifact that is not there yet; gives how many were fetched.
+
+    Args:
+        artifacts: each with name, version, url, sha256, binaries ("*" for all of an archive's files); an image
+            archive has `reference` instead of binaries.
+    """
+    missing = [artifact for artifact in artifacts if not _present(artifact)]
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        list(pool.map(_bring, missing))
+    return len(missing)
+
+
+def folder(artifact: dict[str, Any]) -> str:
+    """Where an artifact's files lie."""
+    return f"{ROOT}/{artifact['name']}/{artifact['version']}"
+
+
+def _present(artifact: dict[str, Any]) -> bool:
+    try:
+        with open(f"{folder(artifact)}/.sha256") as recorded:
+            return recorded.read().strip() == artifact["sha256"]
+    except OSError:
+        return False
+
+
+def _bring(artifact: dict[str, Any]) -> None:
+    new = folder(artifact) + ".new"
+    shutil.rmtree(new, ignore_errors=True)
+    os.makedirs(new, mode=0o755)
+    try:
+        archive = f"{new}/.download"
+        found = _download(artifact["url"], archive)
+        if found != artifact["sha256"]:
+            raise Failure(
+                f"{artifact['name']} {artifact['version']} from {artifact['url']} has sha256 {found}, expected "
+                f"{artifact['sha256']}. Nothing was installed. The file is damaged or is not the one that was locked: "
+                "fetch it anew at its source (in the lab: make clean-artifacts), then run again"
+            )
+        _unpack(artifact, archive, new)
+        with open(f"{new}/.sha256", "w") as recorded:
+            recorded.write(found)
+        shutil.rmtree(folder(artifact), ignore_errors=True)
+        os.rename(new, folder(artifact))
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+    say(f"staged {artifact['name']} {artifact['version']}")
+
+
+def _download(url: str, target: str) -> str:
+    """Fetch a URL into a file and give the sha256 of what came; a lost connection is tried again a few times."""
+    for attempt in range(1, ATTEMPTS + 1):
+        digest = hashlib.sha256()
+        try:
+            with urllib.request.urlopen(url, timeout=30) as source, open(target, "wb") as sink:
+                while chunk := source.read(CHUNK):
+                    digest.update(chunk)
+                    sink.write(chunk)
+            return digest.hexdigest()
+        except (OSError, urllib.error.URLError) as error:
+            if attempt == ATTEMPTS:
+                raise Failure(
+                    f"{url} could not be fetched after {ATTEMPTS} attempts ({error}); check that this machine reaches "
+                    "it, or name a mirror in artifacts.mirror"
+                ) from None
+            time.sleep(attempt)
+    raise AssertionError("unreachable")
+
+
+def _unpack(artifact: dict[str, Any], archive: str, target: str) -> None:
+    """Put the wanted files of an archive, or the single file itself, into the folder; executable."""
+    if "reference" in artifact:
+        os.rename(archive, f"{target}/image.tar")
+        return
+    if not tarfile.is_tarfile(archive):
+        os.rename(archive, f"{target}/{artifact['name']}")
+        os.chmod(f"{target}/{artifact['name']}", 0o755)
+        return
+    wanted = set(artifact["binaries"])
+    with tarfile.open(archive) as members:
+        for member in members:
+            name = os.path.basename(member.name)
+            source = members.extractfile(member) if member.isfile() and ("*" in wanted or name in wanted) else None
+            if source is None:
+                continue
+            with source, open(f"{target}/{name}", "wb") as sink:
+                shutil.copyfileobj(source, sink, CHUNK)
+            os.chmod(f"{target}/{name}", 0o755)
+    os.unlink(archive)
+    absent = wanted - {"*"} - set(os.listdir(target))
+    if absent:
+        raise Failure(f"the archive of {artifact['name']} {artifact['version']} lacks {', '.join(sorted(absent))}")

@@ -1,0 +1,158 @@
+"""etcd membership: what this member must do to join or rejoin, and whether the cluster can spare it for a moment.
+
+`decide` is pure: facts in, one decision out. A wiped member never rejoins as `new` beside a living cluster
+(etcd#2780, #11410, #20269): it is removed, added again and starts as `existing`.
+"""
+
+import json
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from components.agent.evidence import Failure, run, say, succeeds, write_file
+
+DATA = "/var/lib/etcd/member"
+ENVIRONMENT = "/var/lib/hardway/etcd-initial.env"
+CTL = (
+    "/opt/hardway/bin/etcdctl",
+    "--cacert=/etc/etcd/pki/ca.crt",
+    "--cert=/etc/etcd/pki/healthcheck-client.crt",
+    "--key=/etc/etcd/pki/healthcheck-client.key",
+)
+
+
+class Decision(Enum):
+    """What a member does before its etcd starts."""
+
+    START = "start"
+    FOUND = "found"
+    JOIN = "join"
+    REJOIN = "rejoin"
+    DISCARD_AND_JOIN = "discard-and-join"
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What the member finds.
+
+    Attributes:
+        has_data: whether its own data folder holds a member.
+        others_alive: whether a cluster with quorum answers through another member.
+        listed: whether that cluster lists this member, by its peer address.
+        founding: whether it is listed since the cluster's founding and has never started.
+        added: whether it was added to the living cluster and has never started.
+    """
+
+    has_data: bool
+    others_alive: bool
+    listed: bool
+    founding: bool = False
+    added: bool = False
+
+
+def decide(situation: Situation) -> Decision:
+    """What to do; a function of the situation alone."""
+    if not situation.others_alive:
+        return Decision.START if situation.has_data else Decision.FOUND
+    if situation.has_data:
+        # Data of a member that the living cluster has removed can only be refused there: begin anew.
+        return Decision.START if situation.listed else Decision.DISCARD_AND_JOIN
+    if situation.founding:
+        return Decision.FOUND
+    return Decision.REJOIN if situation.listed and not situation.added else Decision.JOIN
+
+
+def may_lose(healthy_others: int, members: int) -> bool:
+    """Whether quorum holds while this member is away. A cluster of one has nobody to hold it: always true."""
+    return members == 1 or healthy_others >= members // 2 + 1
+
+
+def healthy_members(members: list[dict[str, str]]) -> list[str]:
+    """Names of the members that answer a linearizable read by themselves within two seconds."""
+    def check(member: dict[str, str]) -> bool:
+        return succeeds(*CTL, "--command-timeout=2s", f"--endpoints={member['client']}", "endpoint", "health", timeout=5)
+
+    with ThreadPoolExecutor(max_workers=9) as pool:
+        return [member["name"] for member, healthy in zip(members, pool.map(check, members), strict=True) if healthy]
+
+
+def look(own: dict[str, str], others: list[str]) -> tuple[Situation, list[dict[str, Any]]]:
+    """The situation of this member, and the living cluster's members as etcdctl tells them.
+
+    Args:
+        own: this member (name, peer, client).
+        others: client addresses of other members that are healthy.
+    """
+    listed: list[dict[str, Any]] = []
+    if others:
+        listed = json.loads(run(*CTL, "--command-timeout=5s", f"--endpoints={','.join(others)}", "member", "list",
+                                "--write-out=json")).get("members", [])
+    mine = next((member for member in listed if own["peer"] in member.get("peerURLs", [])), None)
+    # A member publishes its client address when it first starts; it has a name before only from the founding list.
+    never_started = mine is not None and not mine.get("clientURLs")
+    named = mine is not None and bool(mine.get("name"))
+    situation = Situation(
+        has_data=os.path.isdir(DATA),
+        others_alive=bool(others),
+        listed=mine is not None,
+        founding=never_started and named,
+        added=never_started and not named,
+    )
+    return situation, listed
+
+
+def join(own: dict[str, str], members: list[dict[str, str]], healthy: list[str]) -> Decision:
+    """Bring the membership and the member's first environment in order; gives what was decided.
+
+    Args:
+        own: this member.
+        members: all planned members.
+        healthy: names of the members that are healthy now.
+    """
+    others = [member["client"] for member in members if member["name"] in healthy and member["name"] != own["name"]]
+    situation, listed = look(own, others)
+    decision = decide(situation)
+    endpoints = f"--endpoints={','.join(others)}"
+    if decision is Decision.DISCARD_AND_JOIN:
+        aside = f"/var/lib/etcd/removed-{int(time.time())}"
+        say(f"the living cluster does not list {own['name']}: its old data goes to {aside}")
+        os.rename(DATA, aside)
+    if decision is Decision.REJOIN:
+        for member in listed:
+            if own["peer"] in member["peerURLs"]:
+                say(f"{own['name']} lost its data: removing its old membership")
+                run(*CTL, endpoints, "member", "remove", f"{member['ID']:x}")
+    if decision in (Decision.REJOIN, Decision.DISCARD_AND_JOIN) or (decision is Decision.JOIN and not situation.listed):
+        _add(own, endpoints)
+    if decision is not Decision.START:
+        _write_environment(members, "new" if decision is Decision.FOUND else "existing", own, listed)
+    elif not os.path.exists(ENVIRONMENT):
+        _write_environment(members, "existing", own, listed)
+    return decision
+
+
+def _add(own: dict[str, str], endpoints: str) -> None:
+    """Add the member, again when etcd says that the cluster is not yet ready for it."""
+    for attempt in range(1, 11):
+        try:
+            run(*CTL, endpoints, "member", "add", own["name"], f"--peer-urls={own['peer']}")
+            return
+        except Failure as failure:
+            if attempt == 10 or "unhealthy cluster" not in str(failure):
+                raise
+            time.sleep(1)
+
+
+def _write_environment(
+    planned: list[dict[str, str]], state: str, own: dict[str, str], listed: list[dict[str, Any]]
+) -> None:
+    """What etcd needs for its very first start: a joining member must name exactly the members there are."""
+    cluster = {member["name"]: member["peer"] for member in planned}
+    if state == "existing" and listed:
+        cluster = {m["name"]: m["peerURLs"][0] for m in listed if m.get("name") and own["peer"] not in m["peerURLs"]}
+        cluster[own["name"]] = own["peer"]
+    text = ",".join(f"{name}={peer}" for name, peer in sorted(cluster.items()))
+    write_file(ENVIRONMENT, f"ETCD_INITIAL_CLUSTER_STATE={state}\nETCD_INITIAL_CLUSTER={text}\n", 0o600)

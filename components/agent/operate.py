@@ -1,0 +1,113 @@
+"""One-time steps on the operations machine: RBAC and add-ons, Nodes' labels and taints, and the gate at the end.
+
+Every step is idempotent. Nobody is "the first master": the plan marks a machine, a setting switches it.
+"""
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from components.agent import nodes
+from components.agent.evidence import Failure, run as command, say, unit_evidence, wait_until
+from components.agent.units import answers
+
+KUBECTL = "/opt/hardway/bin/kubectl"
+ADMIN = "/etc/kubernetes/admin.conf"
+FIELD_MANAGER = "hardway"
+
+
+def run(bundle: dict[str, Any]) -> dict[str, Any]:
+    """Run the bundle's step: `add-ons` or `gate`."""
+    step = {"add-ons": _add_ons, "gate": _gate}[bundle["step"]]
+    return step(bundle)
+
+
+def _wait_for_api(bundle: dict[str, Any]) -> None:
+    seconds = float(bundle["seconds"])
+    if wait_until("the API", lambda: answers(f"{bundle['api']}/readyz"), seconds):
+        return
+    evidence = "\n".join(unit_evidence(unit) for unit in ("etcd.service", "kube-apiserver.service"))
+    raise Failure(f"the API is not ready after {seconds:.0f} s; it needs a majority of etcd's members.\n{evidence}")
+
+
+def _add_ons(bundle: dict[str, Any]) -> dict[str, Any]:
+    """Apply what is wanted and delete what is not wanted any more, with a credential that lives in memory."""
+    _wait_for_api(bundle)
+    with _credential(bundle) as kubectl, tempfile.TemporaryDirectory(dir="/run") as folder:
+        for name, text in bundle["manifests"].items():
+            with open(f"{folder}/{name}.yaml", "w") as file:
+                file.write(text)
+        _apply_patiently(kubectl, folder)
+        for text in bundle["absent"].values():
+            command(*kubectl, "delete", "--ignore-not-found", "--wait=false", "--filename=-", text=text)
+    say(f"applied {', '.join(bundle['manifests'])}")
+    return {"applied": sorted(bundle["manifests"]), "digest": bundle["digest"]}
+
+
+def _apply_patiently(kubectl: list[str], folder: str) -> None:
+    """Server-side apply; a new API server answers before its own RBAC and namespaces are there."""
+    for attempt in range(1, 16):
+        try:
+            command(*kubectl, "apply", "--server-side", "--force-conflicts", f"--field-manager={FIELD_MANAGER}",
+                    f"--filename={folder}", timeout=60)
+            return
+        except Failure:
+            if attempt == 15:
+                raise
+            time.sleep(1)
+
+
+@contextmanager
+def _credential(bundle: dict[str, Any]) -> Iterator[list[str]]:
+    """kubectl with the bootstrap credential in a folder of tmpfs, gone afterwards."""
+    folder = tempfile.mkdtemp(dir="/run", prefix="hardway-")
+    try:
+        for name, text in bundle["credential"].items():
+            with open(f"{folder}/{name}", "w", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+                file.write(text)
+        yield [
+            KUBECTL, f"--server={bundle['api']}", f"--certificate-authority={folder}/ca.crt", "--request-timeout=20s",
+            f"--client-certificate={folder}/client.crt", f"--client-key={folder}/client.key",
+        ]
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _gate(bundle: dict[str, Any]) -> dict[str, Any]:
+    """Wait until every planned Node is Ready and every add-on available; set Nodes' labels and taints on the way."""
+    begin = time.monotonic()
+    _wait_for_api(bundle)
+    kubectl = [KUBECTL, f"--kubeconfig={ADMIN}", "--request-timeout=10s"]
+    wanted = {node["name"]: node for node in bundle["nodes"]}
+    deadline = begin + float(bundle["seconds"])
+    done: set[str] = set()
+
+    def all_ready() -> bool:
+        found = nodes.read(kubectl)
+        for name in set(wanted) & set(found) - done:
+            nodes.label_and_taint(kubectl, found[name], wanted[name])
+            done.add(name)
+        return all(name in found and nodes.is_ready(found[name]) for name in wanted)
+
+    if not wait_until("all Nodes to be Ready", all_ready, deadline - time.monotonic(), interval=0.5):
+        raise Failure(nodes.describe_missing(nodes.read(kubectl), list(wanted), time.monotonic() - begin))
+    nodes_seconds = time.monotonic() - begin
+    for namespace, deployment in bundle["deployments"]:
+        _wait_for_deployment(kubectl, namespace, deployment, max(deadline - time.monotonic(), 10))
+    say(f"all {len(wanted)} Nodes Ready after {nodes_seconds:.1f} s, add-ons after {time.monotonic() - begin:.1f} s")
+    return {"digest": bundle["digest"], "nodes": sorted(wanted)}
+
+
+def _wait_for_deployment(kubectl: list[str], namespace: str, name: str, seconds: float) -> None:
+    try:
+        command(*kubectl, "--namespace", namespace, "rollout", "status", f"deployment/{name}",
+                f"--timeout={seconds:.0f}s", "--request-timeout=0", timeout=seconds + 20)
+    except Failure as failure:
+        pods = command(*kubectl, "--namespace", namespace, "get", "pods,events", "--output", "wide")
+        raise Failure(f"deployment {namespace}/{name} is not available after {seconds:.0f} s: {failure}\n{pods}") from None
+
+

@@ -1,0 +1,82 @@
+"""Phase 1: everything a machine needs before it is told what to be. Never touches what runs.
+
+Packages, users, kernel settings, artifacts into versioned folders, drop-ins from the machine's own facts. All
+machines do this at once, so a new version is staged everywhere while the old one serves.
+"""
+
+import os
+import pwd
+import subprocess
+from dataclasses import asdict
+from typing import Any
+
+from components.agent import downloads, machine_facts
+from components.agent.evidence import Failure, say, write_file
+from components.agent.evidence import run as command
+from components.agent.lock import machine_lock
+
+STATE = "/var/lib/hardway"
+
+
+def run(bundle: dict[str, Any]) -> dict[str, Any]:
+    """Prepare this machine; gives what was found and staged."""
+    system = machine_facts.check_distribution(open("/etc/os-release").read())
+    _check_architecture(bundle["machine"]["architecture"])
+    os.makedirs(STATE, mode=0o700, exist_ok=True)
+    with machine_lock():
+        _install_packages(bundle["packages"])
+        for user, home in bundle["users"].items():
+            _make_user(user, home)
+        _apply_kernel_files(bundle["kernel_files"])
+        facts = machine_facts.find()
+        if bundle["machine"]["node"]:
+            for path, text in machine_facts.drop_ins(facts, bundle["pods"]).items():
+                write_file(path, text, 0o600)
+        fetched = downloads.stage(bundle["artifacts"])
+    say(f"prepared: {fetched} of {len(bundle['artifacts'])} artifacts fetched")
+    return {"system": system, "identity": bundle["identity"], "facts": asdict(facts)}
+
+
+def _check_architecture(wanted: str) -> None:
+    found = machine_facts.architecture()
+    if found != wanted:
+        raise Failure(f"this machine is {found} and the settings say {wanted}; correct its architecture there")
+
+
+def _install_packages(wanted: list[str]) -> None:
+    """Install the packages that are missing, by the distribution's own package manager, waiting for its lock."""
+    listed = subprocess.run(
+        ["dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\n", *wanted],
+        capture_output=True, text=True, timeout=60, check=False,
+    ).stdout
+    missing = [package for package in wanted if f"{package} installed\n" not in listed]
+    if not missing:
+        return
+    say(f"installing packages: {' '.join(missing)}")
+    apt = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--quiet", "--yes", "-o", "DPkg::Lock::Timeout=300"]
+    command(*apt, "update", timeout=300)
+    command(*apt, "install", "--no-install-recommends", *missing, timeout=600)
+    if "haproxy" in missing:
+        # The package starts a service of its own; ours has another name and configuration.
+        command("systemctl", "disable", "--now", "haproxy.service")
+
+
+def _make_user(name: str, home: str) -> None:
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        command("useradd", "--system", "--user-group", "--home-dir", home, "--shell", "/usr/sbin/nologin", name)
+    os.makedirs(home, mode=0o700, exist_ok=True)
+    entry = pwd.getpwnam(name)
+    os.chown(home, entry.pw_uid, entry.pw_gid)
+    os.chmod(home, 0o700)
+
+
+def _apply_kernel_files(files: dict[str, str]) -> None:
+    for path, text in files.items():
+        write_file(path, text)
+        if path.startswith("/etc/modules-load.d/"):
+            machine_facts.load_modules(text)
+    for path, text in files.items():
+        if path.startswith("/etc/sysctl.d/"):
+            machine_facts.check_kernel_settings(text)

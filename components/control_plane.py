@@ -1,0 +1,122 @@
+"""etcd, API server, controller manager and scheduler on every control-plane machine, then RBAC and add-ons once.
+
+The chain cp-0 -> cp-1 -> ... is made by depends_on alone. Nobody is "the first master": steps that run once run on
+the operations machine of the plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pulumi
+
+from components.add_ons import absent_manifests, wanted_manifests
+from components.certificate_authority import CertificateAuthority
+from components.machine import Machine
+from components.node import NodeConfig, NodePrepare, NodeTask
+from components.secrets import secret_files
+from components.tree import machine_files
+from config.certificates import Authority, CertificateSpec
+from config.plan import ClusterPlan
+
+ADD_ONS_SECONDS = 300
+
+
+class ControlPlane(pulumi.ComponentResource):
+    """The control plane of a cluster.
+
+    Attributes:
+        activated: resources after which its machines are on their way; health is the gate's business.
+        ready: the step after which the API answers and RBAC and add-ons are applied.
+        endpoint: URL of the API for clients outside.
+        applied: what each machine confirmed, by name.
+    """
+
+    activated: tuple[pulumi.Resource, ...]
+    ready: NodeTask
+    endpoint: str
+    applied: dict[str, pulumi.Output[dict[str, Any]]]
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        plan: ClusterPlan,
+        machines: Mapping[str, Machine],
+        specs: tuple[CertificateSpec, ...],
+        pki: CertificateAuthority,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Build the control plane.
+
+        Args:
+            name: logical name.
+            plan: the cluster.
+            machines: by name; the balancers among them are configured here too.
+            specs: the leaves.
+            pki: who signed them.
+            opts: the component's options.
+        """
+        super().__init__("hardway:index:ControlPlane", name, None, opts)
+        self._plan, self._machines, self._specs, self._pki = plan, machines, specs, pki
+        self._child = pulumi.ResourceOptions(parent=self)
+        self.endpoint = f"https://{plan.endpoint}:{plan.network.api_port}"
+        names = [machine.name for machine in plan.control_plane]
+        prepared = [self._prepare(machine).command for machine in names]
+        chain: list[NodeConfig] = []
+        for machine in names:
+            chain.append(self._activate(machine, [*prepared, *(previous.command for previous in chain[-1:])]))
+        balancers = [self._activate(lb.name, [self._prepare(lb.name).command]) for lb in plan.load_balancers]
+        self.activated = tuple(node.command for node in chain)
+        self.applied = dict(zip(names, (node.applied for node in chain), strict=True))
+        self.applied |= {lb.name: node.applied for lb, node in zip(plan.load_balancers, balancers, strict=True)}
+        self.ready = self._add_ons()
+        self.register_outputs({"endpoint": self.endpoint})
+
+    def _prepare(self, machine: str) -> NodePrepare:
+        files = machine_files(self._plan, self._plan.machine(machine))
+        return NodePrepare(
+            f"prepare-{machine}", machine=self._machines[machine], plan=self._plan, files=files, opts=self._child
+        )
+
+    def _activate(self, machine: str, after: Sequence[pulumi.Resource]) -> NodeConfig:
+        planned = self._plan.machine(machine)
+        return NodeConfig(
+            f"activate-{machine}",
+            machine=self._machines[machine],
+            plan=self._plan,
+            files=machine_files(self._plan, planned),
+            secrets=secret_files(self._plan, planned, self._specs, self._pki),
+            seed=self._pki.secret_seed,
+            after=after,
+            opts=self._child,
+        )
+
+    def _add_ons(self) -> NodeTask:
+        manifests = wanted_manifests(self._plan)
+        bootstrap = self._pki.leaves["bootstrap"]
+        return NodeTask(
+            "add-ons",
+            machine=self._machines[self._plan.operations_machine],
+            shown={"manifests": manifests},
+            content={
+                "step": "add-ons",
+                "api": f"https://127.0.0.1:{self._plan.network.api_port}",
+                "seconds": ADD_ONS_SECONDS,
+                "manifests": manifests,
+                "absent": absent_manifests(self._plan),
+            },
+            secrets={
+                "credential": pulumi.Output.all(
+                    **{
+                        "ca.crt": self._pki.authorities[Authority.KUBERNETES],
+                        "client.crt": bootstrap.certificate,
+                        "client.key": bootstrap.private_key,
+                    }
+                ),
+            },
+            seed=self._pki.secret_seed,
+            after=self.activated,
+            opts=self._child,
+        )

@@ -1,0 +1,52 @@
+"""The one gate at the end of the chain: every planned Node Ready, every add-on available, or evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pulumi
+
+from components.add_ons import deployments
+from components.certificate_authority import CertificateAuthority
+from components.control_plane import ControlPlane
+from components.machine import Machine
+from components.node import NodeTask
+from components.tree import node_labels, node_taints
+from components.worker_pool import WorkerPool
+from config.plan import ClusterPlan
+from config.settings import Cni
+
+GATE_SECONDS = 300
+
+
+def gate(
+    plan: ClusterPlan,
+    machines: Mapping[str, Machine],
+    control_plane: ControlPlane,
+    pools: Sequence[WorkerPool],
+    pki: CertificateAuthority,
+) -> NodeTask:
+    """Wait for the whole cluster; asked anew whenever any machine confirmed something new.
+
+    With a CNI of the operator's own nothing makes Nodes Ready but that CNI, so then only the API is waited for.
+    """
+    nodes = [
+        {"name": node.name, "labels": node_labels(plan, node), "taints": node_taints(plan, node)}
+        for node in (plan.nodes if plan.network.cni is Cni.FLANNEL else ())
+    ]
+    applied = {**control_plane.applied, **{name: done for pool in pools for name, done in pool.applied.items()}}
+    return NodeTask(
+        "ready",
+        machine=machines[plan.operations_machine],
+        shown={"nodes": [node["name"] for node in nodes]},
+        content={
+            "step": "gate",
+            "api": f"https://127.0.0.1:{plan.network.api_port}",
+            "seconds": GATE_SECONDS,
+            "nodes": nodes,
+            "deployments": deployments(plan) if plan.network.cni is Cni.FLANNEL else [],
+        },
+        secrets={"applied": pulumi.Output.all(**applied), "add_ons": control_plane.ready.result},
+        seed=pki.secret_seed,
+        after=[control_plane.ready.command, *(step for pool in pools for step in pool.activated)],
+    )

@@ -1,0 +1,303 @@
+"""What is done on a machine, and the only door to SSH.
+
+`NodePrepare` stages, `NodeConfig` activates, `NodeTask` runs one-time steps. Each is one command per machine, whose
+line is a short constant and whose bundle travels on standard input. `NodeConfig` takes the files as inputs of its own,
+so that the engine shows in a preview which line of which file on which machine will change.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pulumi
+from pulumi_command import remote
+
+from components import bundle
+from components.machine import Machine
+from components.render import File
+from components.tree import STAGED_BY_PREPARE, machine_folders, machine_units
+from config.plan import ClusterPlan, MachinePlan, Role, machine_artifacts, machine_images
+
+PREPARE_SECONDS = 1200
+ACTIVATE_SECONDS = 900
+DIAL_ATTEMPTS = 60
+"""Attempts to connect; a machine that was just made needs a while until its sshd answers."""
+
+ARCHIVE_BINARIES = {
+    "etcd": ("etcd", "etcdctl", "etcdutl"),
+    "containerd": ("containerd", "containerd-shim-runc-v2", "ctr"),
+    "crictl": ("crictl",),
+    "cni-plugins": ("*",),
+}
+CNI_PLUGINS = ("bridge", "host-local", "loopback", "portmap")
+
+PACKAGES = {
+    Role.LOAD_BALANCER: ("haproxy",),
+    Role.WORKER: ("haproxy", "conntrack", "ethtool", "iptables", "nftables", "socat"),
+    Role.CONTROL_PLANE: ("haproxy", "conntrack", "ethtool", "iptables", "nftables", "socat"),
+}
+
+
+def _command(
+    name: str,
+    machine: Machine,
+    stdin: pulumi.Output[str],
+    seconds: int,
+    parent: pulumi.Resource,
+    after: Sequence[pulumi.Resource],
+) -> remote.Command:
+    """One SSH command. It has no delete: what a machine was made into goes with the machine."""
+    connection = machine.connection
+    return remote.Command(
+        name,
+        connection=remote.ConnectionArgs(
+            host=connection.host,
+            port=connection.port,
+            user=connection.user,
+            private_key=connection.private_key,
+            host_key=connection.host_key,
+            dial_error_limit=DIAL_ATTEMPTS,
+            per_dial_timeout=15,
+        ),
+        create=bundle.remote_command(seconds),
+        stdin=pulumi.Output.secret(stdin),
+        add_previous_output_in_env=False,
+        logging=remote.Logging.STDERR,
+        opts=pulumi.ResourceOptions(parent=parent, depends_on=[*machine.made_by, *after]),
+    )
+
+
+def _result(command: remote.Command) -> pulumi.Output[dict[str, Any]]:
+    """What the phase printed; the agent puts no secret there."""
+    return pulumi.Output.unsecret(command.stdout).apply(lambda text: dict(json.loads(text)))
+
+
+def _about(machine: MachinePlan) -> dict[str, Any]:
+    return {
+        "name": machine.name,
+        "address": str(machine.address),
+        "role": str(machine.role),
+        "architecture": machine.architecture,
+        "node": machine.is_node,
+    }
+
+
+def artifact_entries(plan: ClusterPlan, machine: MachinePlan) -> list[dict[str, Any]]:
+    """What prepare fetches: name, version, url, sha256, and which binaries of an archive are wanted.
+
+    Raises:
+        pulumi.RunError: an artifact has no digest, so nobody could tell a right file from a wrong one.
+    """
+    entries: list[dict[str, Any]] = []
+    arch = machine.architecture
+    for artifact in machine_artifacts(plan, machine):
+        sha256 = plan.artifacts.sha256(artifact, arch)
+        if sha256 is None:
+            raise _no_digest(artifact.key(arch))
+        binaries = list(ARCHIVE_BINARIES.get(artifact.name, (artifact.name,)))
+        entries.append({
+            "name": artifact.name, "version": artifact.version, "url": plan.artifacts.url(artifact, arch),
+            "sha256": sha256, "binaries": binaries,
+        })
+    for image in machine_images(plan, machine):
+        sha256 = plan.artifacts.digests.get(image.key(arch))
+        if sha256 is None:
+            raise _no_digest(image.key(arch))
+        entries.append({
+            "name": f"image-{image.name}", "version": image.version, "reference": image.reference, "sha256": sha256,
+            "url": f"{plan.artifacts.mirror}/{image.key(arch)}/{image.file_name()}",
+        })
+    return entries
+
+
+def _no_digest(key: str) -> pulumi.RunError:
+    return pulumi.RunError(
+        f"cluster.artifacts.digests: no sha256 is known for {key}, so no machine could check it; run 'make lock', or "
+        "enter it there. Nothing was touched."
+    )
+
+
+def binary_links(plan: ClusterPlan, machine: MachinePlan) -> dict[str, str]:
+    """Link to target for every binary: activate switches them, prepare only fills the targets."""
+    links: dict[str, str] = {}
+    for artifact in machine_artifacts(plan, machine):
+        folder = f"/opt/hardway/{artifact.name}/{artifact.version}"
+        if artifact.name == "cni-plugins":
+            links |= {f"/opt/cni/bin/{plugin}": f"{folder}/{plugin}" for plugin in CNI_PLUGINS}
+        else:
+            binaries = ARCHIVE_BINARIES.get(artifact.name, (artifact.name,))
+            links |= {f"/opt/hardway/bin/{binary}": f"{folder}/{binary}" for binary in binaries}
+    return links
+
+
+class NodePrepare(pulumi.ComponentResource):
+    """Phase 1 on one machine: everything it needs, staged beside what runs.
+
+    Attributes:
+        command: what others depend on.
+    """
+
+    command: remote.Command
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        machine: Machine,
+        plan: ClusterPlan,
+        files: Mapping[str, File],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Prepare a machine.
+
+        Args:
+            name: logical name.
+            machine: where.
+            plan: the cluster.
+            files: the machine's tree, of which prepare plants the kernel's part.
+            opts: the component's options.
+        """
+        artifacts = artifact_entries(plan, machine.plan)
+        staged = {entry["name"]: entry["version"] for entry in artifacts}
+        super().__init__("hardway:index:NodePrepare", name, {"artifacts": staged}, opts)
+        content = {
+            "machine": _about(machine.plan),
+            "pods": str(plan.network.pods),
+            "packages": list(PACKAGES[machine.plan.role]),
+            "users": {"etcd": "/var/lib/etcd"} if machine.plan.role is Role.CONTROL_PLANE else {},
+            "kernel_files": {path: file.text for path, file in files.items() if path.startswith(STAGED_BY_PREPARE)},
+            "artifacts": artifacts,
+        }
+        stdin = pulumi.Output.from_input(machine.identity).apply(
+            lambda identity: bundle.encode("prepare", {**content, "identity": identity}, key="")
+        )
+        self.command = _command(name, machine, stdin, PREPARE_SECONDS, self, ())
+        self.register_outputs({})
+
+
+class NodeConfig(pulumi.ComponentResource):
+    """Phase 2 on one machine: files, version links, restarts of what changed, health.
+
+    Attributes:
+        command: what others depend on.
+        applied: what the machine confirmed: digest, identity, versions.
+    """
+
+    command: remote.Command
+    applied: pulumi.Output[dict[str, Any]]
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        machine: Machine,
+        plan: ClusterPlan,
+        files: Mapping[str, File],
+        secrets: Mapping[str, tuple[str, pulumi.Output[str]]],
+        seed: pulumi.Output[str],
+        after: Sequence[pulumi.Resource],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Activate a machine.
+
+        Args:
+            name: logical name.
+            machine: where.
+            plan: the cluster.
+            files: the machine's tree without secrets.
+            secrets: path to owner and content of files that are secret or come from secrets.
+            seed: the secret from which the digests' key is derived.
+            after: resources that have to be done before.
+            opts: the component's options.
+        """
+        own = {path: file for path, file in files.items() if not path.startswith(STAGED_BY_PREPARE)}
+        content = _content(plan, machine.plan, own)
+        texts = pulumi.Output.all(**{path: text for path, (_, text) in secrets.items()})
+        owners = {path: owner for path, (owner, _) in secrets.items()}
+        digests = pulumi.Output.all(seed, texts).apply(
+            lambda both: {path: bundle.keyed_digest(both[0], text) for path, text in both[1].items()}
+        )
+        inputs = {
+            "files": {path: file.text for path, file in own.items()},
+            "secretFiles": pulumi.Output.unsecret(digests),
+            "versions": content["versions"],
+        }
+        super().__init__("hardway:index:NodeConfig", name, inputs, opts)
+
+        def document(values: Sequence[Any]) -> str:
+            key, identity, filled = values
+            secret_files = [_entry(path, File(filled[path], 0o600, owners[path])) for path in sorted(filled)]
+            whole = {**content, "identity": identity, "files": [*content["files"], *secret_files]}
+            return bundle.encode("activate", whole, key)
+
+        stdin = pulumi.Output.all(seed, machine.identity, texts).apply(document)
+        self.command = _command(name, machine, stdin, ACTIVATE_SECONDS, self, after)
+        self.applied = _result(self.command)
+        self.register_outputs({"applied": self.applied})
+
+
+def _entry(path: str, file: File) -> dict[str, Any]:
+    return {"path": path, "text": file.text, "mode": file.mode, "owner": file.owner}
+
+
+def _content(plan: ClusterPlan, machine: MachinePlan, files: dict[str, File]) -> dict[str, Any]:
+    content: dict[str, Any] = {
+        "machine": _about(machine),
+        "api": f"https://127.0.0.1:{plan.network.local_api_port}",
+        "folders": machine_folders(machine),
+        "files": [_entry(path, file) for path, file in files.items()],
+        "links": binary_links(plan, machine),
+        "units": machine_units(files),
+        "versions": {artifact.name: artifact.version for artifact in machine_artifacts(plan, machine)},
+    }
+    if machine.role is Role.CONTROL_PLANE:
+        members = [{"name": m.name, "peer": m.peer_url, "client": m.client_url} for m in plan.etcd.members]
+        content["etcd"] = {"members": members}
+    return content
+
+
+class NodeTask(pulumi.ComponentResource):
+    """A one-time step on the operations machine, run again whenever its content changes.
+
+    Attributes:
+        command: what others depend on.
+        result: what the step reported.
+    """
+
+    command: remote.Command
+    result: pulumi.Output[dict[str, Any]]
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        machine: Machine,
+        shown: Mapping[str, pulumi.Input[Any]],
+        content: Mapping[str, Any],
+        secrets: Mapping[str, pulumi.Output[Any]],
+        seed: pulumi.Output[str],
+        after: Sequence[pulumi.Resource],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Run a step of the agent's `operate`.
+
+        Args:
+            name: logical name.
+            machine: the operations machine.
+            shown: what a preview shows of it.
+            content: the step's data without secrets.
+            secrets: further data that may be secret or not known yet.
+            seed: the secret from which the digests' key is derived.
+            after: resources that have to be done before.
+            opts: the component's options.
+        """
+        super().__init__("hardway:index:NodeTask", name, dict(shown), opts)
+        whole = {**content, "machine": _about(machine.plan)}
+        stdin = pulumi.Output.all(seed, pulumi.Output.all(**secrets)).apply(
+            lambda both: bundle.encode("operate", {**whole, **both[1]}, both[0])
+        )
+        self.command = _command(name, machine, stdin, ACTIVATE_SECONDS, self, after)
+        self.result = _result(self.command)
+        self.register_outputs({"result": self.result})

@@ -1,0 +1,268 @@
+"""The tree of files that each machine receives: real files, filled templates and dumped documents.
+
+Pure: a plan and a machine in, paths and texts out; golden trees in tests/golden pin every byte. Secret files are named
+here (`secret_paths`) and filled by whoever has the keys.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from components.render import File, dump_yaml, environment, render_tree
+from config.certificates import AUTHORITY_PATHS, ETCD_PKI, KUBERNETES_PKI, CertificateSpec
+from config.plan import ClusterPlan, MachinePlan, Role
+from config.settings import Cni
+from config.versions import IMAGES
+
+UNITS = (
+    "etcd.service",
+    "kube-apiserver.service",
+    "kube-controller-manager.service",
+    "kube-scheduler.service",
+    "kube-api-balancer.service",
+    "containerd.service",
+    "hardway-images.service",
+    "flanneld.service",
+    "kubelet.service",
+    "kube-proxy.service",
+    "kube-network-policies.service",
+)
+"""Every unit of ours in the order in which a machine restarts them."""
+
+STAGED_BY_PREPARE = ("/etc/sysctl.d/", "/etc/modules-load.d/")
+"""Files that prepare plants: the kernel has to be so before the agents start."""
+
+CONTROL_PLANE_TAINT = {"key": "node-role.kubernetes.io/control-plane", "value": "", "effect": "NoSchedule"}
+CONTROL_PLANE_MAX_PODS = 110
+
+CIPHER_SUITES = (
+    "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+    "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
+    "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+    "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
+    "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
+)
+"""For TLS 1.2; the list of the CIS Kubernetes Benchmark 1.12, checks 1.2.29 and 4.2.12, without RSA key exchange."""
+
+SERVICE_ACCOUNT_KEY = f"{KUBERNETES_PKI}/sa.key"
+SERVICE_ACCOUNT_PUBLIC_KEY = f"{KUBERNETES_PKI}/sa.pub"
+ENCRYPTION_CONFIG = "/etc/kubernetes/encryption.yaml"
+
+
+def rootfs_roles(plan: ClusterPlan, machine: MachinePlan) -> tuple[str, ...]:
+    """The folders of rootfs that make up a machine."""
+    if machine.role is Role.LOAD_BALANCER:
+        return ("common",)
+    flannel = ("flannel",) if plan.network.cni is Cni.FLANNEL else ()
+    control_plane = ("etcd", "control-plane") if machine.role is Role.CONTROL_PLANE else ()
+    return ("common", *control_plane, "node", *flannel)
+
+
+def machine_files(plan: ClusterPlan, machine: MachinePlan) -> dict[str, File]:
+    """Every file without a secret that a machine receives, by path, prepare's included."""
+    files = render_tree(rootfs_roles(plan, machine), _template_values(plan, machine))
+    if machine.is_node:
+        files |= _node_files(plan, machine)
+    if machine.role is Role.CONTROL_PLANE:
+        files |= _control_plane_files(plan, machine)
+    return dict(sorted(files.items()))
+
+
+def secret_paths(plan: ClusterPlan, machine: MachinePlan, specs: tuple[CertificateSpec, ...]) -> dict[str, str]:
+    """Path to owner of every file that comes from the PKI: authorities, leaves, keys."""
+    paths = {path: _owner(path) for places in AUTHORITY_PATHS.values() for path in places.get(machine.role, ())}
+    for spec in specs:
+        if machine.name in spec.machines:
+            paths |= {f"{spec.path}{suffix}": _owner(spec.path) for suffix in (".crt", ".key")}
+    if machine.role is Role.CONTROL_PLANE:
+        paths |= dict.fromkeys((SERVICE_ACCOUNT_KEY, SERVICE_ACCOUNT_PUBLIC_KEY, ENCRYPTION_CONFIG), "root")
+    return dict(sorted(paths.items()))
+
+
+def _owner(path: str) -> str:
+    return "etcd" if path.startswith(ETCD_PKI) else "root"
+
+
+def machine_folders(machine: MachinePlan) -> list[dict[str, Any]]:
+    """Folders with their owner and mode, made before the first file lands in them."""
+    folders = {"/etc/kubernetes": ("root", 0o755), KUBERNETES_PKI: ("root", 0o700)}
+    if machine.is_node:
+        private = ("/etc/kubernetes/kubelet.conf.d", "/etc/containerd/conf.d", "/etc/cni/net.d", "/var/lib/kube-proxy")
+        folders |= dict.fromkeys(private, ("root", 0o700))
+    if machine.role is Role.CONTROL_PLANE:
+        folders |= {
+            f"{KUBERNETES_PKI}/etcd": ("root", 0o700),
+            "/var/log/kubernetes": ("root", 0o700),
+            "/etc/etcd": ("root", 0o755),
+            ETCD_PKI: ("etcd", 0o700),
+            "/var/lib/etcd": ("etcd", 0o700),
+        }
+    return [{"path": path, "owner": owner, "mode": mode} for path, (owner, mode) in folders.items()]
+
+
+def machine_units(files: dict[str, File]) -> list[str]:
+    """The units among a machine's files, in the order in which it restarts them."""
+    return [unit for unit in UNITS if f"/etc/systemd/system/{unit}" in files]
+
+
+def _template_values(plan: ClusterPlan, machine: MachinePlan) -> dict[str, object]:
+    network = plan.network
+    bind = f"127.0.0.1:{network.local_api_port}" if machine.is_node else f"0.0.0.0:{network.api_port}"
+    servers = [f"    server {cp.name} {cp.address}:{network.api_port}" for cp in plan.control_plane]
+    values: dict[str, object] = {"bind": bind, "api_name": plan.api_name, "servers": "\n".join(servers)}
+    if machine.is_node:
+        values["pause_image"] = IMAGES["pause"].reference
+    return values
+
+
+def _node_files(plan: ClusterPlan, machine: MachinePlan) -> dict[str, File]:
+    local_api = f"https://127.0.0.1:{plan.network.local_api_port}"
+    agents = {"kubelet": "kubelet-client", "kube-proxy": "kube-proxy"}
+    if plan.network.cni is Cni.FLANNEL:
+        agents |= {"flanneld": "flanneld", "kube-network-policies": "kube-network-policies"}
+    files = {f"/etc/kubernetes/{name}.conf": File(kubeconfig_file(plan, local_api, leaf)) for name, leaf in agents.items()}
+    files["/var/lib/kubelet/config.yaml"] = File(dump_yaml(_kubelet(plan, machine)))
+    files["/var/lib/kube-proxy/config.yaml"] = File(dump_yaml(_kube_proxy(plan, machine)))
+    labels = {"topology.kubernetes.io/zone": machine.zone, **_registration_labels(plan, machine)}
+    files["/etc/kubernetes/kubelet.env"] = File(environment({
+        "NODE_NAME": machine.name,
+        "NODE_IP": machine.address,
+        "NODE_LABELS": ",".join(f"{key}={value}" for key, value in sorted(labels.items())),
+    }))
+    if plan.network.cni is Cni.FLANNEL:
+        files["/etc/kube-flannel/flanneld.env"] = File(environment({"NODE_NAME": machine.name, "NODE_IP": machine.address}))
+        files["/etc/kube-flannel/net-conf.json"] = File(json.dumps({
+            "Network": str(plan.network.pods),
+            "EnableNFTables": True,
+            "Backend": {"Type": "vxlan", "DirectRouting": plan.network.direct_routing},
+        }, indent=2) + "\n")
+    return files
+
+
+def _registration_labels(plan: ClusterPlan, machine: MachinePlan) -> dict[str, str]:
+    return next((pool.labels for pool in plan.pools if pool.name == machine.pool), {})
+
+
+def node_labels(plan: ClusterPlan, machine: MachinePlan) -> dict[str, str]:
+    """Labels that the API is told after registration, the ones that a kubelet may not set included."""
+    if machine.role is Role.CONTROL_PLANE:
+        return {CONTROL_PLANE_TAINT["key"]: ""}
+    return {"hardway.dev/pool": str(machine.pool), **_registration_labels(plan, machine)}
+
+
+def node_taints(plan: ClusterPlan, machine: MachinePlan) -> list[dict[str, str]]:
+    """A Node's taints."""
+    if machine.role is Role.CONTROL_PLANE:
+        return [CONTROL_PLANE_TAINT]
+    return [dict(taint) for pool in plan.pools if pool.name == machine.pool for taint in pool.taints]
+
+
+def _kubelet(plan: ClusterPlan, machine: MachinePlan) -> dict[str, Any]:
+    """KubeletConfiguration. What depends on the machine itself (cgroup driver, resolver) is prepare's drop-in."""
+    max_pods = next((pool.max_pods for pool in plan.pools if pool.name == machine.pool), CONTROL_PLANE_MAX_PODS)
+    taints = node_taints(plan, machine)
+    return {
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "kind": "KubeletConfiguration",
+        "authentication": {
+            "anonymous": {"enabled": False},
+            "webhook": {"enabled": True},
+            "x509": {"clientCAFile": f"{KUBERNETES_PKI}/ca.crt"},
+        },
+        "authorization": {"mode": "Webhook"},
+        "readOnlyPort": 0,
+        "tlsCertFile": f"{KUBERNETES_PKI}/kubelet.crt",
+        "tlsPrivateKeyFile": f"{KUBERNETES_PKI}/kubelet.key",
+        "tlsMinVersion": "VersionTLS12",
+        "tlsCipherSuites": list(CIPHER_SUITES),
+        "protectKernelDefaults": True,
+        "makeIPTablesUtilChains": True,
+        "seccompDefault": True,
+        "podPidsLimit": 4096,
+        "maxPods": max_pods,
+        "clusterDNS": [str(plan.network.dns_service_address)],
+        "clusterDomain": plan.network.domain,
+        "containerRuntimeEndpoint": "unix:///run/containerd/containerd.sock",
+        **({"registerWithTaints": [{k: v for k, v in taint.items() if v} for taint in taints]} if taints else {}),
+    }
+
+
+def _kube_proxy(plan: ClusterPlan, machine: MachinePlan) -> dict[str, Any]:
+    """KubeProxyConfiguration. Conntrack's size is prepare's: in a container kube-proxy would die writing it."""
+    return {
+        "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
+        "kind": "KubeProxyConfiguration",
+        "clientConnection": {"kubeconfig": "/etc/kubernetes/kube-proxy.conf"},
+        "mode": "nftables",
+        "clusterCIDR": str(plan.network.pods),
+        "hostnameOverride": machine.name,
+        "metricsBindAddress": "127.0.0.1:10249",
+        "conntrack": {"maxPerCore": 0, "min": 0},
+    }
+
+
+def _control_plane_files(plan: ClusterPlan, machine: MachinePlan) -> dict[str, File]:
+    network = plan.network
+    own_api = f"https://127.0.0.1:{network.api_port}"
+    files = {
+        f"/etc/kubernetes/{name}.conf": File(kubeconfig_file(plan, own_api, name))
+        for name in ("controller-manager", "scheduler", "admin")
+    }
+    member = next(member for member in plan.etcd.members if member.name == machine.name)
+    others = [other for other in plan.etcd.members if other.name != machine.name]
+    files["/etc/etcd/etcd.env"] = File(environment({
+        "ETCD_NAME": member.name,
+        "ETCD_INITIAL_CLUSTER_TOKEN": plan.name,
+        "ETCD_INITIAL_ADVERTISE_PEER_URLS": member.peer_url,
+        "ETCD_ADVERTISE_CLIENT_URLS": member.client_url,
+        "ETCD_LISTEN_PEER_URLS": member.peer_url,
+        "ETCD_LISTEN_CLIENT_URLS": f"{member.client_url},https://127.0.0.1:2379",
+        "ETCD_HEARTBEAT_INTERVAL": plan.etcd.heartbeat_ms,
+        "ETCD_ELECTION_TIMEOUT": plan.etcd.election_ms,
+    }))
+    files["/etc/kubernetes/kube-apiserver.env"] = File(environment({
+        "ADVERTISE_ADDRESS": machine.address,
+        "SECURE_PORT": network.api_port,
+        # Its own member first; all of them, so that it stays ready while its own restarts.
+        "ETCD_SERVERS": ",".join(etcd.client_url for etcd in (member, *others)),
+        "SERVICE_ACCOUNT_ISSUER": f"https://kubernetes.default.svc.{network.domain}",
+        "SERVICE_RANGE": network.services,
+        "EXTRA_ARGS": flags(plan.extra_args.api_server),
+    }))
+    files["/etc/kubernetes/kube-controller-manager.env"] = File(environment({
+        "CLUSTER_NAME": plan.name,
+        "POD_RANGE": network.pods,
+        "NODE_PREFIX_LENGTH": network.node_prefix_length,
+        "SERVICE_RANGE": network.services,
+        "EXTRA_ARGS": flags(plan.extra_args.controller_manager),
+    }))
+    files["/etc/kubernetes/kube-scheduler.env"] = File(environment({"EXTRA_ARGS": flags(plan.extra_args.scheduler)}))
+    return files
+
+
+def flags(arguments: dict[str, str]) -> str:
+    """Flags by name as a command line's tail."""
+    return " ".join(f"--{name}={value}" for name, value in sorted(arguments.items()))
+
+
+def kubeconfig_file(plan: ClusterPlan, server: str, leaf: str) -> str:
+    """A kubeconfig for one of the machine's own processes; it names certificate files and holds no secret."""
+    return dump_yaml({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": plan.name,
+        "clusters": [{
+            "name": plan.name,
+            "cluster": {"certificate-authority": f"{KUBERNETES_PKI}/ca.crt", "server": server},
+        }],
+        "users": [{
+            "name": leaf,
+            "user": {
+                "client-certificate": f"{KUBERNETES_PKI}/{leaf}.crt",
+                "client-key": f"{KUBERNETES_PKI}/{leaf}.key",
+            },
+        }],
+        "contexts": [{"name": plan.name, "context": {"cluster": plan.name, "user": leaf}}],
+    })

@@ -1,0 +1,388 @@
+"""The plan: every name, address and member of the cluster, computed before the first resource exists.
+
+`plan_cluster` is a pure function of `Settings`. A machine's name, address and zone depend on its own entry
+only, so adding or removing another machine, pool or zone moves nobody.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv4Network
+
+from config.settings import (
+    CONTROL_PLANE_OFFSET,
+    LOAD_BALANCER_OFFSET,
+    POOL_BLOCK,
+    POOL_OFFSET,
+    Cni,
+    Host,
+    HostsPlatform,
+    Settings,
+    WorkerPoolSettings,
+    storage_add_on,
+)
+from config.versions import IMAGES, Architecture, Artifact, Image, artifacts_of_role
+
+ETCD_CLIENT_PORT = 2379
+ETCD_PEER_PORT = 2380
+
+
+class Role(StrEnum):
+    """What a machine is for."""
+
+    CONTROL_PLANE = "control-plane"
+    WORKER = "worker"
+    LOAD_BALANCER = "load-balancer"
+
+
+@dataclass(frozen=True)
+class MachinePlan:
+    """One machine as everything above the platform knows it.
+
+    Attributes:
+        name: its name and its Node's.
+        role: what it is for.
+        address: where the other machines reach it.
+        zone: its failure zone.
+        pool: a worker's pool, else None.
+        architecture: of its processor.
+    """
+
+    name: str
+    role: Role
+    address: IPv4Address
+    zone: str
+    pool: str | None = None
+    architecture: Architecture = "amd64"
+
+    @property
+    def is_node(self) -> bool:
+        """Whether it runs the node agents and registers as a Node."""
+        return self.role is not Role.LOAD_BALANCER
+
+
+@dataclass(frozen=True)
+class PoolPlan:
+    """One pool of workers.
+
+    Attributes:
+        name: its name.
+        machines: its machines in the order of their numbers.
+        labels: of its Nodes.
+        taints: of its Nodes, as `{"key": ..., "value": ..., "effect": ...}`.
+        max_unavailable: how many machines a change may work on at once.
+        max_pods: most pods on one Node.
+    """
+
+    name: str
+    machines: tuple[MachinePlan, ...]
+    labels: dict[str, str]
+    taints: tuple[dict[str, str], ...]
+    max_unavailable: int
+    max_pods: int
+
+
+@dataclass(frozen=True)
+class EtcdMember:
+    """One voting member of etcd; its name is its machine's."""
+
+    name: str
+    address: IPv4Address
+
+    @property
+    def peer_url(self) -> str:
+        """Where the other members reach it."""
+        return f"https://{self.address}:{ETCD_PEER_PORT}"
+
+    @property
+    def client_url(self) -> str:
+        """Where API servers reach it."""
+        return f"https://{self.address}:{ETCD_CLIENT_PORT}"
+
+
+@dataclass(frozen=True)
+class EtcdPlan:
+    """etcd: members and timing in milliseconds."""
+
+    members: tuple[EtcdMember, ...]
+    heartbeat_ms: int
+    election_ms: int
+
+
+@dataclass(frozen=True)
+class NetworkPlan:
+    """Ranges, names and ports that more than one machine must agree on."""
+
+    machines: IPv4Network
+    pods: IPv4Network
+    services: IPv4Network
+    node_prefix_length: int
+    domain: str
+    cni: Cni
+    api_port: int
+    local_api_port: int
+    direct_routing: bool
+    upstream_dns: bool
+
+    @property
+    def api_service_address(self) -> IPv4Address:
+        """The `kubernetes` Service: the first address of the range, as the API server takes it."""
+        return self.services[1]
+
+    @property
+    def dns_service_address(self) -> IPv4Address:
+        """The cluster DNS Service: the tenth address, by kubeadm's convention."""
+        return self.services[10]
+
+    @property
+    def gateway(self) -> IPv4Address:
+        """The first address of the machines' network; the lab's bridge has it."""
+        return self.machines[1]
+
+
+@dataclass(frozen=True)
+class ExtraArgs:
+    """Flags that the operator adds, by component."""
+
+    api_server: dict[str, str]
+    controller_manager: dict[str, str]
+    scheduler: dict[str, str]
+
+
+@dataclass(frozen=True)
+class CertificatePlan:
+    """How long what the authorities sign is valid, in hours, and which generation of leaves is wanted."""
+
+    generation: int
+    leaf_hours: int
+    authority_hours: int
+
+
+@dataclass(frozen=True)
+class ArtifactPlan:
+    """Where machines fetch what, and which digests they accept."""
+
+    mirror: str | None
+    digests: dict[str, str]
+    preload_images: bool
+
+    def url(self, artifact: Artifact, arch: str) -> str:
+        """The mirror's address of an artifact, or its publisher's."""
+        if self.mirror is None:
+            return artifact.address(arch)
+        return f"{self.mirror}/{artifact.key(arch)}/{artifact.file_name(arch)}"
+
+    def sha256(self, artifact: Artifact, arch: str) -> str | None:
+        """The digest to accept: the settings' own, else the committed one, else None."""
+        return self.digests.get(artifact.key(arch)) or artifact.sha256.get(arch)
+
+
+@dataclass(frozen=True)
+class AddOnPlan:
+    """What the cluster runs from its first minute."""
+
+    coredns: bool
+    local_path: bool
+
+
+@dataclass(frozen=True)
+class ClusterPlan:
+    """The whole cluster.
+
+    Attributes:
+        name: the cluster's name.
+        kubernetes_version: release of every Kubernetes component.
+        control_plane: its machines, ordered; every one is a member of etcd.
+        pools: the pools of workers.
+        load_balancers: machines that balance the API for clients outside.
+        endpoint: host name or address in the kubeconfig.
+        operations_machine: where steps that run once run.
+    """
+
+    name: str
+    kubernetes_version: str
+    control_plane: tuple[MachinePlan, ...]
+    pools: tuple[PoolPlan, ...]
+    load_balancers: tuple[MachinePlan, ...]
+    endpoint: str
+    operations_machine: str
+    network: NetworkPlan
+    etcd: EtcdPlan
+    certificates: CertificatePlan
+    artifacts: ArtifactPlan
+    add_ons: AddOnPlan
+    extra_args: ExtraArgs
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def api_name(self) -> str:
+        """The API's own name: on its certificate and in every kubeconfig, whatever stands in front of it."""
+        return f"api.{self.name}.internal"
+
+    @property
+    def workers(self) -> tuple[MachinePlan, ...]:
+        """All workers, pool by pool."""
+        return tuple(machine for pool in self.pools for machine in pool.machines)
+
+    @property
+    def nodes(self) -> tuple[MachinePlan, ...]:
+        """All machines that register as Nodes."""
+        return (*self.control_plane, *self.workers)
+
+    @property
+    def machines(self) -> tuple[MachinePlan, ...]:
+        """All machines."""
+        return (*self.load_balancers, *self.control_plane, *self.workers)
+
+    def machine(self, name: str) -> MachinePlan:
+        """The machine of that name; KeyError if there is none."""
+        return {machine.name: machine for machine in self.machines}[name]
+
+
+def plan_cluster(settings: Settings) -> ClusterPlan:
+    """Plan the cluster that valid settings describe."""
+    if isinstance(settings.platform, HostsPlatform):
+        fleet = _given_hosts(settings.platform)
+    else:
+        fleet = _numbered_machines(settings)
+    control_plane, workers, load_balancers = fleet
+    endpoint, warnings = _endpoint(settings, control_plane, load_balancers)
+    machine_names = [machine.name for machine in control_plane]
+    operations = settings.control_plane.operations_machine
+    network = settings.network
+    return ClusterPlan(
+        name=settings.name,
+        kubernetes_version=settings.kubernetes.version,
+        control_plane=control_plane,
+        pools=tuple(_pool(pool, workers) for pool in settings.worker_pools),
+        load_balancers=load_balancers,
+        endpoint=endpoint,
+        operations_machine=operations if operations in machine_names else machine_names[0],
+        network=NetworkPlan(
+            machines=network.machines,
+            pods=network.pods,
+            services=network.services,
+            node_prefix_length=network.node_prefix_length,
+            domain=network.domain,
+            cni=network.cni,
+            api_port=network.api_port,
+            local_api_port=network.local_api_port,
+            direct_routing=True,
+            # The lab's machines reach nothing outside, so its DNS has nobody to ask.
+            upstream_dns=isinstance(settings.platform, HostsPlatform),
+        ),
+        etcd=EtcdPlan(
+            tuple(EtcdMember(machine.name, machine.address) for machine in control_plane),
+            settings.etcd.heartbeat_ms,
+            settings.etcd.election_ms,
+        ),
+        certificates=CertificatePlan(
+            settings.certificates.generation,
+            settings.certificates.leaf_days * 24,
+            settings.certificates.authority_years * 365 * 24,
+        ),
+        artifacts=ArtifactPlan(
+            settings.artifacts.mirror, dict(settings.artifacts.digests), settings.artifacts.preload_images
+        ),
+        add_ons=AddOnPlan(settings.add_ons.coredns, storage_add_on(settings) == "local-path"),
+        extra_args=ExtraArgs(
+            dict(settings.control_plane.api_server.extra_args),
+            dict(settings.control_plane.controller_manager.extra_args),
+            dict(settings.control_plane.scheduler.extra_args),
+        ),
+        warnings=warnings,
+    )
+
+
+_Fleet = tuple[tuple[MachinePlan, ...], tuple[MachinePlan, ...], tuple[MachinePlan, ...]]
+
+
+def _numbered_machines(settings: Settings) -> _Fleet:
+    """Control plane, workers and balancer of a platform that makes its machines."""
+    base = settings.network.machines
+    control_plane = tuple(
+        MachinePlan(f"cp-{number}", Role.CONTROL_PLANE, base[CONTROL_PLANE_OFFSET + number], "lab")
+        for number in range(settings.control_plane.count)
+    )
+    workers = tuple(
+        MachinePlan(
+            f"worker-{pool.name}-{number}",
+            Role.WORKER,
+            worker_address(base, pool.block, number),
+            "lab",
+            pool.name,
+        )
+        for pool in settings.worker_pools
+        for number in range(pool.count)
+        if number not in pool.exclude
+    )
+    balancer = MachinePlan("lb-0", Role.LOAD_BALANCER, base[LOAD_BALANCER_OFFSET], "lab")
+    return control_plane, workers, (balancer,)
+
+
+def worker_address(machines: IPv4Network, block: int, number: int) -> IPv4Address:
+    """Address of a pool's machine: its block's start, the infrastructure's offset, its number."""
+    return machines[block * POOL_BLOCK + POOL_OFFSET + number]
+
+
+def _given_hosts(platform: HostsPlatform) -> _Fleet:
+    def of(role: Role) -> tuple[MachinePlan, ...]:
+        return tuple(_host_machine(host) for host in platform.hosts if host.role == role)
+
+    return of(Role.CONTROL_PLANE), of(Role.WORKER), of(Role.LOAD_BALANCER)
+
+
+def _host_machine(host: Host) -> MachinePlan:
+    return MachinePlan(host.name, Role(host.role), host.address, host.zone, host.pool, host.architecture)
+
+
+def _endpoint(
+    settings: Settings, control_plane: tuple[MachinePlan, ...], load_balancers: tuple[MachinePlan, ...]
+) -> tuple[str, tuple[str, ...]]:
+    """Where clients outside find the API, and what the operator should know about it."""
+    if isinstance(settings.platform, HostsPlatform) and settings.platform.endpoint:
+        return settings.platform.endpoint, ()
+    if load_balancers:
+        first, *others = load_balancers
+        return str(first.address), tuple(_spare_balancer(first, other) for other in others)
+    warning = (
+        f"No balancer stands in front of the API: the kubeconfig points at {control_plane[0].name} alone,"
+        " which is not highly available. Add a host with role load-balancer, or name your own in"
+        " platform.endpoint."
+    )
+    return str(control_plane[0].address), (warning,)
+
+
+def _spare_balancer(first: MachinePlan, other: MachinePlan) -> str:
+    return (
+        f"{other.name} is a spare balancer: the kubeconfig names {first.name} alone. Move a shared address"
+        " between the two, or remove one."
+    )
+
+
+def _pool(pool: WorkerPoolSettings, workers: tuple[MachinePlan, ...]) -> PoolPlan:
+    return PoolPlan(
+        name=pool.name,
+        machines=tuple(machine for machine in workers if machine.pool == pool.name),
+        labels=dict(pool.labels),
+        taints=tuple({"key": t.key, "value": t.value, "effect": t.effect} for t in pool.taints),
+        max_unavailable=pool.max_unavailable,
+        max_pods=pool.kubelet.max_pods,
+    )
+
+
+def machine_artifacts(plan: ClusterPlan, machine: MachinePlan) -> tuple[Artifact, ...]:
+    """What a machine needs on its disk, the control plane's first."""
+    return artifacts_of_role(machine.role, plan.kubernetes_version, flannel=plan.network.cni is Cni.FLANNEL)
+
+
+def machine_images(plan: ClusterPlan, machine: MachinePlan) -> tuple[Image, ...]:
+    """Images to import from the mirror, if there is to be no registry; add-ons' only where they run."""
+    if not plan.artifacts.preload_images or not machine.is_node:
+        return ()
+    names = ["pause"]
+    if machine.role is Role.WORKER:
+        names += ["coredns"] if plan.add_ons.coredns else []
+        names += ["local-path-provisioner", "busybox"] if plan.add_ons.local_path else []
+    return tuple(IMAGES[name] for name in names)

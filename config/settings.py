@@ -1,0 +1,132 @@
+"""Settings from the stack's structured value, checked before anything is touched.
+
+`load_settings` turns `hardway:cluster` into `Settings` or raises one `SettingsError` that lists every
+mistake with its place, its reason and the way out. Whether a key file exists is not asked here: that is the
+fleet's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from config.contradictions import contradictions, findings, machine_counts
+from config.mistakes import Path, Problem, SettingsError, closest_key, path_of, place_of, reason_of
+from config.models import (
+    CONTROL_PLANE_MAXIMUM,
+    CONTROL_PLANE_OFFSET,
+    LOAD_BALANCER_OFFSET,
+    POOL_BLOCK,
+    POOL_OFFSET,
+    AddOns,
+    Artifacts,
+    CertificateSettings,
+    Cni,
+    Component,
+    ControlPlaneSettings,
+    EtcdSettings,
+    Host,
+    HostsPlatform,
+    KubeletSettings,
+    Kubernetes,
+    LabPlatform,
+    Model,
+    NetworkSettings,
+    Platform,
+    Settings,
+    Ssh,
+    Taint,
+    WorkerPoolSettings,
+    storage_add_on,
+)
+from config.salvage import salvage, validate
+
+__all__ = [
+    "CONTROL_PLANE_MAXIMUM",
+    "CONTROL_PLANE_OFFSET",
+    "LOAD_BALANCER_OFFSET",
+    "POOL_BLOCK",
+    "POOL_OFFSET",
+    "AddOns",
+    "Artifacts",
+    "CertificateSettings",
+    "Cni",
+    "Component",
+    "ControlPlaneSettings",
+    "EtcdSettings",
+    "Host",
+    "HostsPlatform",
+    "KubeletSettings",
+    "Kubernetes",
+    "LabPlatform",
+    "Model",
+    "NetworkSettings",
+    "Platform",
+    "Problem",
+    "Settings",
+    "SettingsError",
+    "Ssh",
+    "Taint",
+    "WorkerPoolSettings",
+    "contradictions",
+    "load_settings",
+    "machine_counts",
+    "storage_add_on",
+]
+
+
+def load_settings(value: object, source: str) -> Settings:
+    """Check the stack's structured value.
+
+    Args:
+        value: the parsed `hardway:cluster` (a mapping).
+        source: what to call it in errors, such as `Pulumi.dev.yaml`.
+
+    Raises:
+        SettingsError: with every mistake that can be told at once.
+    """
+    if not isinstance(value, Mapping):
+        raise SettingsError(
+            source, [("cluster", "has to be a mapping; Pulumi.lab.yaml shows one that works")]
+        )
+    try:
+        settings = validate(dict(value))
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+        problems = [(place_of(path_of(detail["loc"])), reason_of(detail)) for detail in details]
+        raise SettingsError(source, [*problems, *_further_problems(dict(value), details)]) from None
+    problems = contradictions(settings)
+    if problems:
+        raise SettingsError(source, problems)
+    return settings
+
+
+def _further_problems(value: Mapping[str, object], details: list[ErrorDetails]) -> Iterator[Problem]:
+    """Contradictions between the values that are good."""
+    bad = [path_of(detail["loc"]) for detail in details]
+    rest = salvage(value, bad)
+    if rest is None:
+        return
+    doubtful = [*bad, *_probably_meant(details)]
+    for finding in findings(rest.settings):
+        path = rest.path_in_file(finding.path)
+        grounds = [path, *map(rest.path_in_file, finding.involves)]
+        if not any(_touch(ground, place) for ground in grounds for place in doubtful):
+            yield place_of(path), finding.reason
+
+
+def _probably_meant(details: list[ErrorDetails]) -> Iterator[Path]:
+    """Places whose values are lost since their keys were misspelt."""
+    for detail in details:
+        path = path_of(detail["loc"])
+        guess = closest_key(path) if detail["type"] == "extra_forbidden" else None
+        if guess:
+            yield (*path[:-1], guess)
+
+
+def _touch(one: Path, other: Path) -> bool:
+    """Whether one of two places lies in the other."""
+    shorter = min(len(one), len(other))
+    return one[:shorter] == other[:shorter]

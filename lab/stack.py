@@ -1,0 +1,182 @@
+"""One stack: its configuration file, the engine's runs on it, and what it last gave out.
+
+Runs inside the virtual environment. Everything here is a plain `pulumi` command, printed before it runs.
+"""
+
+import json
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lab import backend, mirror, paths
+from lab.errors import LabError
+
+FILE_SERVER_PORT = 8473
+PARALLEL = 32
+"""Steps at once: the engine's default of four per processor is too few where steps wait for machines."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A stack by its name, with its folder below the state folder."""
+
+    name: str
+
+    @property
+    def folder(self) -> Path:
+        """Where its generated files lie, for this user only."""
+        return paths.STATE / "stacks" / self.name
+
+    @property
+    def source(self) -> Path:
+        """The committed configuration file."""
+        return paths.PROJECT / f"Pulumi.{self.name}.yaml"
+
+    @property
+    def config(self) -> Path:
+        """The file the engine gets: for `lab` a generated copy, since the engine writes its salt into it."""
+        return self.folder / self.source.name if self.is_lab else self.source
+
+    @property
+    def outputs_file(self) -> Path:
+        """Outputs of the last good run, secrets included."""
+        return self.folder / "outputs.json"
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's kubeconfig."""
+        return self.folder / "kubeconfig"
+
+    @property
+    def is_lab(self) -> bool:
+        """Whether its machines are made on this computer."""
+        return bool(self.settings()["platform"]["kind"] == "lab")
+
+    def settings(self) -> dict[str, Any]:
+        """The structured value of its committed file, unchecked; the program checks it.
+
+        Raises:
+            LabError: no such file, or nothing usable in it.
+        """
+        try:
+            document = yaml.safe_load(self.source.read_text())
+            value = document["config"]["hardway:cluster"]
+            return {"platform": {"kind": ""}, **value}
+        except FileNotFoundError:
+            raise LabError(f"{self.source.name}: no such file; copy Pulumi.lab.yaml, or name another STACK=") from None
+        except (yaml.YAMLError, KeyError, TypeError) as error:
+            raise LabError(f"{self.source.name}: cannot be read as a stack file ({error}); compare Pulumi.lab.yaml") from None
+
+    def outputs(self) -> dict[str, Any]:
+        """What the last good run gave out.
+
+        Raises:
+            LabError: there was none.
+        """
+        try:
+            return dict(json.loads(self.outputs_file.read_text()))
+        except FileNotFoundError:
+            raise LabError(f"stack {self.name}: nothing is built yet; run 'make up STACK={self.name}'") from None
+
+    def write_config(self, entries: dict[str, mirror.LockEntry], address: str) -> None:
+        """Generate the lab's configuration: the committed one plus the mirror and the digests of what it serves."""
+        document = yaml.safe_load(self.source.read_text())
+        artifacts = {
+            "mirror": f"http://{address}:{FILE_SERVER_PORT}",
+            "preloadImages": True,
+            "digests": {key: entry.sha256 for key, entry in sorted(entries.items())},
+        }
+        own = document["config"]["hardway:cluster"]
+        own["artifacts"] = {**artifacts, **own.get("artifacts", {})}
+        if self.config.exists():
+            old = yaml.safe_load(self.config.read_text()) or {}
+            document |= {key: old[key] for key in ("encryptionsalt", "secretsprovider") if key in old}
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        mirror.write_atomically(self.config, yaml.safe_dump(document, sort_keys=False))
+
+
+def command(stack: Stack, verb: str, *arguments: str) -> list[str]:
+    """A `pulumi` command line for a stack."""
+    config = ["--config-file", str(stack.config)] if verb in ("up", "preview", "destroy", "refresh") else []
+    return ["pulumi", verb, "--stack", stack.name, *config, *arguments]
+
+
+def run(arguments: list[str]) -> int:
+    """Run the engine in the foreground and give its exit status; Ctrl-C reaches it and it ends its work cleanly."""
+    engine = subprocess.Popen(arguments, cwd=paths.PROJECT, env=backend.environment())
+    while True:
+        try:
+            return engine.wait()
+        except KeyboardInterrupt:
+            continue
+
+
+def capture(arguments: list[str]) -> str:
+    """Run the engine silently and give its standard output.
+
+    Raises:
+        LabError: it failed, with its words.
+    """
+    done = subprocess.run(
+        arguments, cwd=paths.PROJECT, env=backend.environment(), capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise LabError(f"'{' '.join(arguments)}' failed: {done.stderr.strip() or done.stdout.strip()}")
+    return done.stdout
+
+
+def exists(stack: Stack) -> bool:
+    """Whether the backend has the stack; asked of the state folder when it is ours, which takes no time."""
+    if "PULUMI_BACKEND_URL" in os.environ:
+        listed = json.loads(capture(["pulumi", "stack", "ls", "--json"]))
+        return any(entry["name"].split("/")[-1] == stack.name for entry in listed)
+    return (backend.STATE / ".pulumi" / "stacks" / backend.PROJECT_NAME / f"{stack.name}.json").exists()
+
+
+def ensure(stack: Stack) -> None:
+    """Have the stack in the backend."""
+    backend.prepare()
+    backend.release_dead_locks(stack.name)
+    if not exists(stack):
+        capture(["pulumi", "stack", "init", stack.name])
+
+
+def save_outputs(stack: Stack) -> dict[str, Any]:
+    """Read the stack's outputs and keep them with kubeconfig, SSH key and known hosts, for this user only."""
+    text = capture(["pulumi", "stack", "output", "--stack", stack.name, "--json", "--show-secrets"])
+    outputs: dict[str, Any] = json.loads(text)
+    stack.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _write_private(stack.outputs_file, text)
+    _write_private(stack.kubeconfig, outputs["kubeconfig"])
+    _write_private(stack.folder / "ssh_key", outputs["sshPrivateKey"])
+    known = [f"{outputs['machines'][name]['address']} {key.strip()}" for name, key in outputs["sshHostKeys"].items()]
+    _write_private(stack.folder / "known_hosts", "\n".join(known) + "\n")
+    return outputs
+
+
+def _write_private(path: Path, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    os.fchmod(descriptor, 0o600)
+    with open(descriptor, "w") as file:
+        file.write(text)
+
+
+def ssh_command(stack: Stack, name: str, remote_command: str | None) -> list[str]:
+    """The `ssh` command for a machine: the stack's key, the pinned host key and nothing of the user's own setup.
+
+    Raises:
+        LabError: the stack has no machine of that name.
+    """
+    machines = stack.outputs()["machines"]
+    if name not in machines:
+        raise LabError(f"NODE={name}: no such machine in stack {stack.name}; there are {', '.join(machines)}")
+    machine = machines[name]
+    options = [
+        "-F", "none", "-i", str(stack.folder / "ssh_key"), "-o", f"UserKnownHostsFile={stack.folder / 'known_hosts'}",
+        "-o", "StrictHostKeyChecking=yes", "-o", "IdentitiesOnly=yes", "-o", "LogLevel=ERROR", "-o", "ConnectTimeout=10",
+    ]
+    return ["ssh", *options, f"{machine.get('user', 'root')}@{machine['address']}", *([remote_command] if remote_command else [])]

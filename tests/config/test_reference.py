@@ -1,0 +1,34 @@
+"""docs/settings.md: the models' own words."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from config.reference import REFERENCE_FILE, reference_text
+from config.schema import SCHEMA_FILE
+
+
+def keys() -> list[str]:
+    return re.findall(r"^\| `([^`]+)` \|", REFERENCE_FILE.read_text(), re.MULTILINE)
+
+
+def test_the_committed_page_is_what_the_models_say() -> None:
+    assert REFERENCE_FILE.read_text() == reference_text(), "run `python -m config.reference`"
+
+
+def test_every_key_of_the_schema_stands_on_the_page() -> None:
+    definitions = json.loads(SCHEMA_FILE.read_text())["$defs"]
+    known = {
+        name
+        for model in definitions.values()
+        for name, node in model.get("properties", {}).items()
+        if not {"$ref", "oneOf"} & set(node) and node.get("type") != "array"
+    }
+    assert known - {key.rsplit(".", 1)[-1] for key in keys()} == set()
+
+
+def test_no_key_stands_there_twice_and_each_line_has_five_cells() -> None:
+    assert len(keys()) == len(set(keys())) >= 50
+    lines = [line for line in REFERENCE_FILE.read_text().splitlines() if line.startswith("| `")]
+    assert [line for line in lines if len(re.split(r"(?<!\\) \|", line)) != 6] == []
