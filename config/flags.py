@@ -34,6 +34,7 @@ OWN_FLAGS: dict[str, frozenset[str]] = {
             "kubelet-certificate-authority",
             "kubelet-client-certificate",
             "kubelet-client-key",
+            "kubelet-preferred-address-types",
             "proxy-client-cert-file",
             "proxy-client-key-file",
             "requestheader-allowed-names",
@@ -43,6 +44,7 @@ OWN_FLAGS: dict[str, frozenset[str]] = {
             "requestheader-username-headers",
             "service-account-issuer",
             "service-account-key-file",
+            "service-account-lookup",
             "service-account-signing-key-file",
             "service-cluster-ip-range",
         }

@@ -102,7 +102,7 @@ def reason_of(detail: ErrorDetails) -> str:
         return f"has to be {context['expected']}"
     if kind in _WITH_CONTEXT:
         return _WITH_CONTEXT[kind].format_map(context)
-    return _PLAIN[kind]
+    return _PLAIN.get(kind, "is not what belongs here; docs/settings.md tells what does")
 
 
 def _unknown_key(path: Path) -> str:

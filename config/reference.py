@@ -27,7 +27,7 @@ An unknown key is an error. All mistakes are told at once, before anything is to
 reason and way out. Rules between settings (ranges that overlap, an even number of control-plane machines,
 two pools with one block, ...) are told in the same way.
 
-The first line of the stack files, `# yaml-language-server: $schema=config/schema.json`, makes editors complete
+The first line of the stack files, `# yaml-language-server: $schema=config/schema.json`, lets editors complete
 keys and mark wrong values.
 
 `Pulumi.lab.yaml` and `Pulumi.hosts.example.yaml` are files that work.

@@ -20,6 +20,8 @@ from lab.errors import LabError
 from lab.exclusive import exclusive
 
 GIBIBYTE = 1 << 30
+MANY = 8
+"""From so many missing files on, a run is told to be the long first one."""
 
 
 @dataclass(frozen=True)
@@ -110,9 +112,11 @@ def fill(orders: Iterable[Order], *, verify: bool = False) -> dict[str, mirror.L
     listed = list(orders)
     if any(not _present(one, verify=verify) for one in listed):
         with exclusive(paths.MIRROR / ".building", "artifacts"):
-            for one in listed:
-                if not _present(one, verify=verify):
-                    _obtain(one)
+            absent = [one for one in listed if not _present(one, verify=verify)]
+            if len(absent) >= MANY:
+                progress.note(f"{len(absent)} files to fetch or build; half an hour, once, if all are built")
+            for position, one in enumerate(absent, 1):
+                _obtain(one, f"{one.label()} ({position} of {len(absent)})")
     lock = mirror.read_lock()
     return {one.key: lock[one.key] for one in listed}
 
@@ -131,13 +135,13 @@ def _present(one: Order, *, verify: bool) -> bool:
     return not verify or mirror.file_digest(path) == entry.sha256
 
 
-def _obtain(one: Order) -> None:
+def _obtain(one: Order, label: str) -> None:
     """Get one file by the publisher or by building, move it into the mirror, and record it."""
     _require_space()
     one.path().parent.mkdir(parents=True, exist_ok=True)
     partial = one.path().with_name(f".{one.file}.partial")
     started = time.monotonic()
-    with progress.step(one.label()) as step:
+    with progress.step(label) as step:
         source = "publisher" if publishers.fetch(one.url, one.sha256, partial, step) else "built"
         if source == "built":
             step.detail = "compiling"

@@ -106,7 +106,12 @@ def _lost_machines(chosen: stack.Stack) -> list[str]:
     """Resources of machines that the state has and this computer has not: disks thrown away behind the engine's back."""
     if not stack.exists(chosen):
         return []
-    present = {machine.name for machine in machines.list_machines()}
+    confirmed = chosen.outputs().get("applied", {}) if chosen.outputs_file.exists() else {}
+    present = {
+        machine.name
+        for machine in machines.list_machines()
+        if confirmed.get(machine.name, {}).get("identity", machine.identity) == machine.identity
+    }
     exported = json.loads(stack.capture(["pulumi", "stack", "export", "--stack", chosen.name]))
     resources = (exported.get("deployment") or {}).get("resources") or []
     lost = []

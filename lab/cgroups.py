@@ -32,7 +32,7 @@ def unified() -> bool:
 
 
 def usable() -> bool:
-    """Return whether machines can have groups here: with cgroup v2 only systemd can hand out its controllers."""
+    """Return whether machines can have groups here: those of cgroup v2 only systemd can hand out."""
     return SYSTEMD.is_dir() if unified() else bool(_hierarchies())
 
 

@@ -39,8 +39,8 @@ def _reasons() -> list[str]:
     ]
     if not cgroups.usable():
         reasons.append(
-            f"{cgroups.ROOT} has no control groups that machines could be given: neither cgroup v1, nor cgroup v2 "
-            "with systemd as init; run the lab on a computer, or in a virtual machine, that systemd has booted"
+            f"{cgroups.ROOT} has no control groups that machines could be given: neither cgroup v1, "
+            "nor cgroup v2 with systemd as init; run the lab on a computer that systemd booted"
         )
     kind = file_system(paths.STATE)
     if kind in NO_OVERLAY or kind.startswith("fuse."):

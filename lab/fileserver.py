@@ -24,7 +24,7 @@ from typing import BinaryIO
 from lab import paths
 from lab.errors import LabError
 
-START_SECONDS = 5.0
+START_SECONDS = 15.0
 PID_FILE = paths.STATE / "fileserver.pid"
 LOG_FILE = paths.STATE / "fileserver.log"
 IDENTITY = "/.instance"
@@ -95,7 +95,7 @@ class Server(ThreadingHTTPServer):
         self.root = root.resolve()
         super().__init__((address, port), Handler)
 
-    def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002
+    def handle_error(self, request: object, client_address: object) -> None:
         """Log a client that went away as one line; anything else keeps its traceback."""
         error = sys.exc_info()[1]
         if isinstance(error, ConnectionError | TimeoutError):
@@ -165,7 +165,7 @@ def stop() -> None:
 
 
 def _server_pid() -> int:
-    """Return the server's process, 0 when the pid file is stale: its number may be somebody else's by now."""
+    """Return the server's process, 0 when it ended: its number may be somebody else's by now."""
     try:
         pid = int(PID_FILE.read_text())
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
@@ -177,7 +177,7 @@ def _server_pid() -> int:
 
 def _await_end(pid: int) -> None:
     deadline = time.monotonic() + START_SECONDS
-    while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
+    while _server_pid() == pid and time.monotonic() < deadline:
         with contextlib.suppress(ChildProcessError):
             os.waitpid(pid, os.WNOHANG)
         time.sleep(0.02)

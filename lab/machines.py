@@ -38,8 +38,8 @@ SSH_PORT = 22
 class Machine:
     """One machine as it is now.
 
-    `leader` is its init's process id on this computer, None if it is stopped; `identity` that of its disk, None
-    if that was wiped and the machine not started since.
+    `leader` is its init's process id on this computer, None if it is stopped; `identity` that of its disk,
+    None if that was wiped and the machine not started since.
     """
 
     name: str

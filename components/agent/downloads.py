@@ -94,6 +94,8 @@ def _unpack(artifact: dict[str, Any], archive: str, target: str) -> None:
     """Put the wanted files of an archive, or the single file itself, into the folder; executable."""
     if "reference" in artifact:
         os.rename(archive, f"{target}/image.tar")
+        with open(f"{target}/reference", "w") as file:
+            file.write(artifact["reference"])
         return
     if not tarfile.is_tarfile(archive):
         os.rename(archive, f"{target}/{artifact['name']}")

@@ -102,12 +102,20 @@ def _gate(bundle: dict[str, Any]) -> dict[str, Any]:
     return {"digest": bundle["digest"], "nodes": sorted(wanted)}
 
 
+def _last_warnings(kubectl: list[str], namespace: str, count: int = 5) -> list[str]:
+    columns = "custom-columns=OBJECT:.involvedObject.name,REASON:.reason,MESSAGE:.message"
+    lines = command(*kubectl, "--namespace", namespace, "get", "events", "--field-selector=type=Warning",
+                    "--sort-by=.lastTimestamp", "--no-headers", f"--output={columns}").splitlines()
+    return [line[:400] for line in lines[-count:]]
+
+
 def _wait_for_deployment(kubectl: list[str], namespace: str, name: str, seconds: float) -> None:
     try:
         command(*kubectl, "--namespace", namespace, "rollout", "status", f"deployment/{name}",
                 f"--timeout={seconds:.0f}s", "--request-timeout=0", timeout=seconds + 20)
     except Failure as failure:
-        pods = command(*kubectl, "--namespace", namespace, "get", "pods,events", "--output", "wide")
+        pods = command(*kubectl, "--namespace", namespace, "get", "pods", "--output=wide")
+        pods += "\n".join(_last_warnings(kubectl, namespace))
         raise Failure(f"deployment {namespace}/{name} is not available after {seconds:.0f} s: {failure}\n{pods}") from None
 
 

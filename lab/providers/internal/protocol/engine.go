@@ -32,20 +32,17 @@ func (engine *engine) connect(address string) {
 	engine.address, engine.client = address, pulumirpc.NewEngineClient(connection)
 }
 
-func (engine *engine) current() (string, pulumirpc.EngineClient) {
+func (engine *engine) current() pulumirpc.EngineClient {
 	engine.mutex.Lock()
 	defer engine.mutex.Unlock()
-	return engine.address, engine.client
+	return engine.client
 }
 
-// watch calls gone once the engine no longer answers: a killed engine sends no Cancel, and its provider would stay for ever.
-func (engine *engine) watch(every time.Duration, gone func()) {
+// watch calls gone once the engine at the address no longer answers: a killed engine sends no Cancel, and its provider
+// would stay for ever.
+func watch(address string, every time.Duration, gone func()) {
 	for failed := 0; failed < 3; {
 		time.Sleep(every)
-		address, _ := engine.current()
-		if address == "" {
-			continue
-		}
 		connection, err := net.DialTimeout("tcp", address, every)
 		if err != nil {
 			failed++
@@ -67,7 +64,7 @@ func (log engineLog) Progress(line string) { log.send(pulumirpc.LogSeverity_INFO
 func (log engineLog) Warning(line string)  { log.send(pulumirpc.LogSeverity_WARNING, line, false) }
 
 func (log engineLog) send(severity pulumirpc.LogSeverity, line string, passing bool) {
-	_, client := log.engine.current()
+	client := log.engine.current()
 	if client == nil {
 		return
 	}

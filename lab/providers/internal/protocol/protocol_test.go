@@ -115,10 +115,8 @@ func TestTheLossOfTheEngineIsNoticed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	watched := &engine{}
-	watched.connect(listener.Addr().String())
 	gone := make(chan error, 1)
-	go watched.watch(20*time.Millisecond, func() { gone <- errors.New("gone") })
+	go watch(listener.Addr().String(), 20*time.Millisecond, func() { gone <- errors.New("gone") })
 	select {
 	case <-gone:
 		t.Fatal("an engine that listens was given up")

@@ -45,7 +45,9 @@ func serve(provider Provider, arguments []string) error {
 	transport := grpc.NewServer(grpc.MaxRecvMsgSize(largestMessage), grpc.MaxSendMsgSize(largestMessage))
 	pulumirpc.RegisterResourceProviderServer(transport, server)
 	go stopOnSignal(server, transport)
-	go server.engine.watch(engineLossCheck, func() { stop(server, transport) })
+	if address != "" { // one that was started by hand (PULUMI_DEBUG_PROVIDERS) outlives the engines that attach to it
+		go watch(address, engineLossCheck, func() { stop(server, transport) })
+	}
 	fmt.Printf("%d\n", listener.Addr().(*net.TCPAddr).Port)
 	return transport.Serve(listener)
 }
