@@ -1,4 +1,4 @@
-"""The cluster as one graph: settings, plan, machines, PKI, control plane, workers, gate, kubeconfig, exports."""
+"""The cluster as one graph: settings, plan, machines, PKI, control plane, workers, gate, exports."""
 
 import pulumi
 
@@ -56,7 +56,9 @@ kubeconfig = Kubeconfig(
 applied = {**control_plane.applied, **{name: done for pool in pools for name, done in pool.applied.items()}}
 pulumi.export("endpoint", control_plane.endpoint)
 pulumi.export("kubeconfig", kubeconfig.text)
-pulumi.export("machines", {m.name: {"role": m.plan.role, "address": str(m.plan.address)} for m in machines.values()})
+pulumi.export(
+    "machines", {m.name: {"role": m.plan.role, "address": str(m.plan.address)} for m in machines.values()}
+)
 pulumi.export("applied", applied)
 pulumi.export("certificates", {name: pair.expires for name, pair in pki.leaves.items()})
 pulumi.export("ready", ready.result)

@@ -1,1 +1,1 @@
-"""The cluster's components. Outputs appear here and not before; every value that a plan can know comes from the plan."""
+"""The cluster's components. Outputs appear here and not before; what a plan can know comes from the plan."""

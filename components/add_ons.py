@@ -1,4 +1,4 @@
-"""What runs in the cluster from its first minute, as manifests: RBAC for Hardway's own identities, DNS, storage."""
+"""What runs in the cluster from its first minute, as manifests: RBAC for our own identities, DNS, storage."""
 
 from __future__ import annotations
 
@@ -17,9 +17,14 @@ def _manifests(plan: ClusterPlan) -> dict[str, tuple[bool, str]]:
         "image": IMAGES["coredns"].reference,
         "cluster_address": plan.network.dns_service_address,
         "domain": plan.network.domain,
-        "forward": "forward . /etc/resolv.conf" if plan.network.upstream_dns else "# no DNS outside of the cluster",
+        "forward": "forward . /etc/resolv.conf"
+        if plan.network.upstream_dns
+        else "# no DNS outside of the cluster",
     }
-    local_path = {"image": IMAGES["local-path-provisioner"].reference, "helper_image": IMAGES["busybox"].reference}
+    local_path = {
+        "image": IMAGES["local-path-provisioner"].reference,
+        "helper_image": IMAGES["busybox"].reference,
+    }
     return {
         "rbac": (True, rbac),
         "flannel": (plan.network.cni is Cni.FLANNEL, render_manifest("flannel", agents)),

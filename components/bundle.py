@@ -30,7 +30,8 @@ def remote_command(seconds: int) -> str:
     """The command line of every phase: short and constant, since a failure prints it whole.
 
     Args:
-        seconds: after which the work on the machine is ended; neither Ctrl-C nor a custom timeout reaches it there.
+        seconds: after which the work on the machine is ended; neither Ctrl-C nor a custom timeout reaches it
+            there.
     """
     return f'sudo -n timeout --kill-after=10 {seconds} python3 -I -c "{_START}"'
 

@@ -1,7 +1,8 @@
 """The cluster's PKI: three authorities, the service-account key pair and every leaf of the table.
 
-The only user of pulumi_tls for certificates. It does not decide names, usages or places: `config/certificates.py`
-does. Authorities' keys stay in the stack's state, encrypted; no machine ever gets one.
+The only user of pulumi_tls for certificates. It does not decide names, usages or places:
+`config/certificates.py` does. Authorities' keys stay in the stack's state, encrypted; no machine ever gets
+one.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ import pulumi_tls as tls
 from config.certificates import Authority, CertificateSpec
 from config.plan import CertificatePlan
 
-_ALGORITHM = {"algorithm": "ECDSA", "ecdsa_curve": "P256"}
+
+def _private_key(name: str, opts: pulumi.ResourceOptions) -> tls.PrivateKey:
+    return tls.PrivateKey(name, algorithm="ECDSA", ecdsa_curve="P256", opts=opts)
 
 
 @dataclass(frozen=True)
@@ -68,20 +71,22 @@ class CertificateAuthority(pulumi.ComponentResource):
         self._child = pulumi.ResourceOptions(parent=self)
         self.authorities = {authority: self._authority(authority, cluster) for authority in Authority}
         self.leaves = {spec.name: self._leaf(spec) for spec in specs}
-        service_account = tls.PrivateKey("service-account", opts=self._child, **_ALGORITHM)
+        service_account = _private_key("service-account", self._child)
         self.service_account_key = service_account.private_key_pem_pkcs8
         self.service_account_public_key = service_account.public_key_pem
-        seed = tls.PrivateKey("secret-seed", opts=self._child, **_ALGORITHM)
+        seed = _private_key("secret-seed", self._child)
         self.secret_seed = seed.private_key_pem_pkcs8
         self.register_outputs({"authorities": {str(key): pem for key, pem in self.authorities.items()}})
 
     def _authority(self, authority: Authority, cluster: str) -> pulumi.Output[str]:
-        key = tls.PrivateKey(f"{authority}-ca", opts=self._child, **_ALGORITHM)
+        key = _private_key(f"{authority}-ca", self._child)
         self._keys[authority] = key
         certificate = tls.SelfSignedCert(
             f"{authority}-ca",
             private_key_pem=key.private_key_pem,
-            subject=tls.SelfSignedCertSubjectArgs(common_name=f"{cluster} {authority} CA", organization="Hardway"),
+            subject=tls.SelfSignedCertSubjectArgs(
+                common_name=f"{cluster} {authority} CA", organization="Hardway"
+            ),
             is_ca_certificate=True,
             set_subject_key_id=True,
             allowed_uses=["cert_signing", "crl_signing"],
@@ -91,9 +96,10 @@ class CertificateAuthority(pulumi.ComponentResource):
         return certificate.cert_pem
 
     def _leaf(self, spec: CertificateSpec) -> KeyPair:
-        # pulumi-tls does not renew by itself (pulumi-tls#39): a new generation replaces key, request and certificate.
+        # pulumi-tls does not renew by itself (pulumi-tls#39): a new generation replaces key, request and
+        # certificate.
         renew = pulumi.ResourceOptions(parent=self, replacement_trigger=self._plan.generation)
-        key = tls.PrivateKey(spec.name, opts=renew, **_ALGORITHM)
+        key = _private_key(spec.name, renew)
         request = tls.CertRequest(
             spec.name,
             private_key_pem=key.private_key_pem,

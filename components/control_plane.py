@@ -1,7 +1,7 @@
-"""etcd, API server, controller manager and scheduler on every control-plane machine, then RBAC and add-ons once.
+"""etcd, API server, controller manager and scheduler on every machine, then RBAC and add-ons once.
 
-The chain cp-0 -> cp-1 -> ... is made by depends_on alone. Nobody is "the first master": steps that run once run on
-the operations machine of the plan.
+The chain cp-0 -> cp-1 -> ... is made by depends_on alone. Nobody is "the first master": steps that run once
+run on the operations machine of the plan.
 """
 
 from __future__ import annotations
@@ -70,14 +70,20 @@ class ControlPlane(pulumi.ComponentResource):
         balancers = [self._activate(lb.name, [self._prepare(lb.name).command]) for lb in plan.load_balancers]
         self.activated = tuple(node.command for node in chain)
         self.applied = dict(zip(names, (node.applied for node in chain), strict=True))
-        self.applied |= {lb.name: node.applied for lb, node in zip(plan.load_balancers, balancers, strict=True)}
+        self.applied |= {
+            lb.name: node.applied for lb, node in zip(plan.load_balancers, balancers, strict=True)
+        }
         self.ready = self._add_ons()
         self.register_outputs({"endpoint": self.endpoint})
 
     def _prepare(self, machine: str) -> NodePrepare:
         files = machine_files(self._plan, self._plan.machine(machine))
         return NodePrepare(
-            f"prepare-{machine}", machine=self._machines[machine], plan=self._plan, files=files, opts=self._child
+            f"prepare-{machine}",
+            machine=self._machines[machine],
+            plan=self._plan,
+            files=files,
+            opts=self._child,
         )
 
     def _activate(self, machine: str, after: Sequence[pulumi.Resource]) -> NodeConfig:

@@ -1,4 +1,4 @@
-"""Machines, from where each platform has them. Every fleet gives `machines`: name to `Machine`, in the plan's order.
+"""Machines, from where each platform has them: every fleet gives name to `Machine`, in the plan's order.
 
 SSH host keys are made in the state and planted before a machine's first boot, so that they can be pinned: no
 connection ever trusts on first use.
@@ -55,18 +55,24 @@ class LabFleet(pulumi.ComponentResource):
             },
             sort_keys=True,
         )
+        stdin: pulumi.Output[str] = pulumi.Output.secret(specification)
         made = local.Command(
             f"machine-{planned.name}",
             create="python3 -m lab machine create",
             delete=f"python3 -m lab machine delete {planned.name}",
-            stdin=pulumi.Output.secret(specification),
+            stdin=stdin,
             add_previous_output_in_env=False,
             logging=local.Logging.STDERR,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=self._network.made_by, delete_before_replace=True),
+            opts=pulumi.ResourceOptions(
+                parent=self, depends_on=self._network.made_by, delete_before_replace=True
+            ),
         )
-        # Nothing in the answer is secret, but an output of a command with a secret input is one until said otherwise.
+        # Nothing in the answer is secret, but an output of a command with a secret input is one until said
+        # otherwise.
         identity = pulumi.Output.unsecret(made.stdout).apply(lambda text: str(json.loads(text)["identity"]))
-        connection = Connection(str(planned.address), 22, "root", self.ssh_private_key, host.public_key_openssh)
+        connection = Connection(
+            str(planned.address), 22, "root", self.ssh_private_key, host.public_key_openssh
+        )
         return Machine(planned, connection, identity, (made,))
 
 
@@ -82,14 +88,21 @@ class HostFleet(pulumi.ComponentResource):
     ssh_private_key: pulumi.Output[str]
 
     def __init__(
-        self, name: str, *, plan: ClusterPlan, platform: HostsPlatform, opts: pulumi.ResourceOptions | None = None
+        self,
+        name: str,
+        *,
+        plan: ClusterPlan,
+        platform: HostsPlatform,
+        opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Take the hosts of the settings.
 
         Raises:
             pulumi.RunError: the private key cannot be read.
         """
-        super().__init__("hardway:index:HostFleet", name, {"hosts": [host.name for host in platform.hosts]}, opts)
+        super().__init__(
+            "hardway:index:HostFleet", name, {"hosts": [host.name for host in platform.hosts]}, opts
+        )
         self.ssh_private_key = pulumi.Output.secret(_read_key(platform.ssh.private_key_file))
         self.machines = {host.name: self._machine(host, plan, platform) for host in platform.hosts}
         self.register_outputs({"machines": list(self.machines)})

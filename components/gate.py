@@ -28,13 +28,17 @@ def gate(
 ) -> NodeTask:
     """Wait for the whole cluster; asked anew whenever any machine confirmed something new.
 
-    With a CNI of the operator's own nothing makes Nodes Ready but that CNI, so then only the API is waited for.
+    With a CNI of the operator's own nothing makes Nodes Ready but that CNI, so then only the API is waited
+    for.
     """
     nodes = [
         {"name": node.name, "labels": node_labels(plan, node), "taints": node_taints(plan, node)}
         for node in (plan.nodes if plan.network.cni is Cni.FLANNEL else ())
     ]
-    applied = {**control_plane.applied, **{name: done for pool in pools for name, done in pool.applied.items()}}
+    applied = {
+        **control_plane.applied,
+        **{name: done for pool in pools for name, done in pool.applied.items()},
+    }
     return NodeTask(
         "ready",
         machine=machines[plan.operations_machine],

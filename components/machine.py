@@ -1,7 +1,7 @@
 """The contract between platforms and everything above them.
 
-A machine is a name, an address, a role, a zone, an identity and an SSH connection. Whatever made it, the code above
-is the same.
+A machine is a name, an address, a role, a zone, an identity and an SSH connection. Whatever made it, the code
+above is the same.
 """
 
 from __future__ import annotations
@@ -39,8 +39,9 @@ class Machine:
     Attributes:
         plan: what the plan says of it.
         connection: how to log in.
-        identity: changes when the machine is another one under the same name and address (an instance id, a boot
-            nonce). It goes into what runs on the machine, so that a replaced, empty machine is filled again.
+        identity: changes when the machine is another one under the same name and address (an instance id, a
+            boot nonce). It goes into what runs on the machine, so that a replaced, empty machine is filled
+            again.
         made_by: resources after which it can be used.
     """
 

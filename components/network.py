@@ -13,8 +13,8 @@ from config.plan import NetworkPlan
 class Network(pulumi.ComponentResource):
     """The network that machines are put into.
 
-    On `lab` it is a bridge on this computer with the network's first address. On `hosts` it is the operator's own and
-    this component holds nothing but the ranges.
+    On `lab` it is a bridge on this computer with the network's first address. On `hosts` it is the operator's
+    own and this component holds nothing but the ranges.
 
     Attributes:
         made_by: resources that a machine in this network has to wait for.

@@ -1,8 +1,9 @@
 """What is done on a machine, and the only door to SSH.
 
-`NodePrepare` stages, `NodeConfig` activates, `NodeTask` runs one-time steps. Each is one command per machine, whose
-line is a short constant and whose bundle travels on standard input. `NodeConfig` takes the files as inputs of its own,
-so that the engine shows in a preview which line of which file on which machine will change.
+`NodePrepare` stages, `NodeConfig` activates, `NodeTask` runs one-time steps. Each is one command per machine,
+whose line is a short constant and whose bundle travels on standard input. `NodeConfig` takes the files as
+inputs of its own, so that the engine shows in a preview which line of which file on which machine will
+change.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ def _command(
 ) -> remote.Command:
     """One SSH command. It has no delete: what a machine was made into goes with the machine."""
     connection = machine.connection
+    secret: pulumi.Output[str] = pulumi.Output.secret(stdin)
     return remote.Command(
         name,
         connection=remote.ConnectionArgs(
@@ -62,7 +64,7 @@ def _command(
             per_dial_timeout=15,
         ),
         create=bundle.remote_command(seconds),
-        stdin=pulumi.Output.secret(stdin),
+        stdin=secret,
         add_previous_output_in_env=False,
         logging=remote.Logging.STDERR,
         opts=pulumi.ResourceOptions(parent=parent, depends_on=[*machine.made_by, *after]),
@@ -97,25 +99,35 @@ def artifact_entries(plan: ClusterPlan, machine: MachinePlan) -> list[dict[str, 
         if sha256 is None:
             raise _no_digest(artifact.key(arch))
         binaries = list(ARCHIVE_BINARIES.get(artifact.name, (artifact.name,)))
-        entries.append({
-            "name": artifact.name, "version": artifact.version, "url": plan.artifacts.url(artifact, arch),
-            "sha256": sha256, "binaries": binaries,
-        })
+        entries.append(
+            {
+                "name": artifact.name,
+                "version": artifact.version,
+                "url": plan.artifacts.url(artifact, arch),
+                "sha256": sha256,
+                "binaries": binaries,
+            }
+        )
     for image in machine_images(plan, machine):
         sha256 = plan.artifacts.digests.get(image.key(arch))
         if sha256 is None:
             raise _no_digest(image.key(arch))
-        entries.append({
-            "name": f"image-{image.name}", "version": image.version, "reference": image.reference, "sha256": sha256,
-            "url": f"{plan.artifacts.mirror}/{image.key(arch)}/{image.file_name()}",
-        })
+        entries.append(
+            {
+                "name": f"image-{image.name}",
+                "version": image.version,
+                "reference": image.reference,
+                "sha256": sha256,
+                "url": f"{plan.artifacts.mirror}/{image.key(arch)}/{image.file_name()}",
+            }
+        )
     return entries
 
 
 def _no_digest(key: str) -> pulumi.RunError:
     return pulumi.RunError(
-        f"cluster.artifacts.digests: no sha256 is known for {key}, so no machine could check it; run 'make lock', or "
-        "enter it there. Nothing was touched."
+        f"cluster.artifacts.digests: no sha256 is known for {key}, so no machine could check it; "
+        "run 'make lock', or enter it there. Nothing was touched."
     )
 
 
@@ -167,7 +179,9 @@ class NodePrepare(pulumi.ComponentResource):
             "pods": str(plan.network.pods),
             "packages": list(PACKAGES[machine.plan.role]),
             "users": {"etcd": "/var/lib/etcd"} if machine.plan.role is Role.CONTROL_PLANE else {},
-            "kernel_files": {path: file.text for path, file in files.items() if path.startswith(STAGED_BY_PREPARE)},
+            "kernel_files": {
+                path: file.text for path, file in files.items() if path.startswith(STAGED_BY_PREPARE)
+            },
             "artifacts": artifacts,
         }
         stdin = pulumi.Output.from_input(machine.identity).apply(

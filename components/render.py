@@ -1,8 +1,8 @@
 """Real files into what lands on a machine.
 
-`components/rootfs/<role>/<path>` becomes `/<path>`. A file that ends in `.tmpl` is a template whose only syntax is
-`@@{name}`, which collides with neither shell nor systemd. Strict both ways: a value that is missing and a value that
-no template uses are errors.
+`components/rootfs/<role>/<path>` becomes `/<path>`. A file that ends in `.tmpl` is a template whose only
+syntax is `@@{name}`, which collides with neither shell nor systemd. Strict both ways: a value that is missing
+and a value that no template uses are errors.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ class File:
 class _Template(string.Template):
     delimiter = "@@"
     # Braces are required: "@@name" alone stays as it is.
-    pattern = r"@@(?:(?P<escaped>@@)|(?P<named>(?!))|\{(?P<braced>[a-z][a-z0-9_]*)\}|(?P<invalid>\{))"
+    # Text, not a compiled pattern: Template compiles it for each subclass.
+    pattern = r"@@(?:(?P<escaped>@@)|(?P<named>(?!))|\{(?P<braced>[a-z][a-z0-9_]*)\}|(?P<invalid>\{))"  # type: ignore[assignment]
 
 
 def render(text: str, values: Mapping[str, object]) -> tuple[str, frozenset[str]]:

@@ -35,13 +35,20 @@ def secret_files(
 
 
 def encryption_config(seed: str) -> str:
-    """EncryptionConfiguration: Secrets by secretbox, with a key derived from the seed; plain ones stay readable."""
+    """EncryptionConfiguration: Secrets by secretbox, its key from the seed; plain ones stay readable."""
     key = base64.b64encode(derive_key(seed, "encryption at rest 1")).decode()
-    return dump_yaml({
-        "apiVersion": "apiserver.config.k8s.io/v1",
-        "kind": "EncryptionConfiguration",
-        "resources": [{
-            "resources": ["secrets"],
-            "providers": [{"secretbox": {"keys": [{"name": "key1", "secret": key}]}}, {"identity": {}}],
-        }],
-    })
+    return dump_yaml(
+        {
+            "apiVersion": "apiserver.config.k8s.io/v1",
+            "kind": "EncryptionConfiguration",
+            "resources": [
+                {
+                    "resources": ["secrets"],
+                    "providers": [
+                        {"secretbox": {"keys": [{"name": "key1", "secret": key}]}},
+                        {"identity": {}},
+                    ],
+                }
+            ],
+        }
+    )

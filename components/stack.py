@@ -17,7 +17,8 @@ def load_plan() -> tuple[Settings, ClusterPlan]:
     Raises:
         pulumi.RunError: the settings have mistakes; all of them are in the message.
     """
-    # The engine interrupts the program when a step has failed; a traceback of that would bury the step's own evidence.
+    # The engine interrupts the program when a step has failed; a traceback of that would bury the step's own
+    # evidence.
     signal.signal(signal.SIGINT, lambda *_: os._exit(130))
     source = f"Pulumi.{pulumi.get_stack()}.yaml"
     try:

@@ -1,7 +1,7 @@
 """The tree of files that each machine receives: real files, filled templates and dumped documents.
 
-Pure: a plan and a machine in, paths and texts out; golden trees in tests/golden pin every byte. Secret files are named
-here (`secret_paths`) and filled by whoever has the keys.
+Pure: a plan and a machine in, paths and texts out; golden trees in tests/golden pin every byte. Secret files
+are named here (`secret_paths`) and filled by whoever has the keys.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ CIPHER_SUITES = (
     "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
     "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
 )
-"""For TLS 1.2; the list of the CIS Kubernetes Benchmark 1.12, checks 1.2.29 and 4.2.12, without RSA key exchange."""
+"""For TLS 1.2: the list of the CIS Kubernetes Benchmark 1.12 (1.2.29, 4.2.12) without RSA key exchange."""
 
 SERVICE_ACCOUNT_KEY = f"{KUBERNETES_PKI}/sa.key"
 SERVICE_ACCOUNT_PUBLIC_KEY = f"{KUBERNETES_PKI}/sa.pub"
@@ -70,9 +70,13 @@ def machine_files(plan: ClusterPlan, machine: MachinePlan) -> dict[str, File]:
     return dict(sorted(files.items()))
 
 
-def secret_paths(plan: ClusterPlan, machine: MachinePlan, specs: tuple[CertificateSpec, ...]) -> dict[str, str]:
+def secret_paths(
+    plan: ClusterPlan, machine: MachinePlan, specs: tuple[CertificateSpec, ...]
+) -> dict[str, str]:
     """Path to owner of every file that comes from the PKI: authorities, leaves, keys."""
-    paths = {path: _owner(path) for places in AUTHORITY_PATHS.values() for path in places.get(machine.role, ())}
+    paths = {
+        path: _owner(path) for places in AUTHORITY_PATHS.values() for path in places.get(machine.role, ())
+    }
     for spec in specs:
         if machine.name in spec.machines:
             paths |= {f"{spec.path}{suffix}": _owner(spec.path) for suffix in (".crt", ".key")}
@@ -89,7 +93,12 @@ def machine_folders(machine: MachinePlan) -> list[dict[str, Any]]:
     """Folders with their owner and mode, made before the first file lands in them."""
     folders = {"/etc/kubernetes": ("root", 0o755), KUBERNETES_PKI: ("root", 0o700)}
     if machine.is_node:
-        private = ("/etc/kubernetes/kubelet.conf.d", "/etc/containerd/conf.d", "/etc/cni/net.d", "/var/lib/kube-proxy")
+        private = (
+            "/etc/kubernetes/kubelet.conf.d",
+            "/etc/containerd/conf.d",
+            "/etc/cni/net.d",
+            "/var/lib/kube-proxy",
+        )
         folders |= dict.fromkeys(private, ("root", 0o700))
     if machine.role is Role.CONTROL_PLANE:
         folders |= {
@@ -122,22 +131,37 @@ def _node_files(plan: ClusterPlan, machine: MachinePlan) -> dict[str, File]:
     agents = {"kubelet": "kubelet-client", "kube-proxy": "kube-proxy"}
     if plan.network.cni is Cni.FLANNEL:
         agents |= {"flanneld": "flanneld", "kube-network-policies": "kube-network-policies"}
-    files = {f"/etc/kubernetes/{name}.conf": File(kubeconfig_file(plan, local_api, leaf)) for name, leaf in agents.items()}
+    files = {
+        f"/etc/kubernetes/{name}.conf": File(kubeconfig_file(plan, local_api, leaf))
+        for name, leaf in agents.items()
+    }
     files["/var/lib/kubelet/config.yaml"] = File(dump_yaml(_kubelet(plan, machine)))
     files["/var/lib/kube-proxy/config.yaml"] = File(dump_yaml(_kube_proxy(plan, machine)))
     labels = {"topology.kubernetes.io/zone": machine.zone, **_registration_labels(plan, machine)}
-    files["/etc/kubernetes/kubelet.env"] = File(environment({
-        "NODE_NAME": machine.name,
-        "NODE_IP": machine.address,
-        "NODE_LABELS": ",".join(f"{key}={value}" for key, value in sorted(labels.items())),
-    }))
+    files["/etc/kubernetes/kubelet.env"] = File(
+        environment(
+            {
+                "NODE_NAME": machine.name,
+                "NODE_IP": machine.address,
+                "NODE_LABELS": ",".join(f"{key}={value}" for key, value in sorted(labels.items())),
+            }
+        )
+    )
     if plan.network.cni is Cni.FLANNEL:
-        files["/etc/kube-flannel/flanneld.env"] = File(environment({"NODE_NAME": machine.name, "NODE_IP": machine.address}))
-        files["/etc/kube-flannel/net-conf.json"] = File(json.dumps({
-            "Network": str(plan.network.pods),
-            "EnableNFTables": True,
-            "Backend": {"Type": "vxlan", "DirectRouting": plan.network.direct_routing},
-        }, indent=2) + "\n")
+        files["/etc/kube-flannel/flanneld.env"] = File(
+            environment({"NODE_NAME": machine.name, "NODE_IP": machine.address})
+        )
+        files["/etc/kube-flannel/net-conf.json"] = File(
+            json.dumps(
+                {
+                    "Network": str(plan.network.pods),
+                    "EnableNFTables": True,
+                    "Backend": {"Type": "vxlan", "DirectRouting": plan.network.direct_routing},
+                },
+                indent=2,
+            )
+            + "\n"
+        )
     return files
 
 
@@ -160,8 +184,10 @@ def node_taints(plan: ClusterPlan, machine: MachinePlan) -> list[dict[str, str]]
 
 
 def _kubelet(plan: ClusterPlan, machine: MachinePlan) -> dict[str, Any]:
-    """KubeletConfiguration. What depends on the machine itself (cgroup driver, resolver) is prepare's drop-in."""
-    max_pods = next((pool.max_pods for pool in plan.pools if pool.name == machine.pool), CONTROL_PLANE_MAX_PODS)
+    """KubeletConfiguration. What depends on the machine (cgroup driver, resolver) is prepare's drop-in."""
+    max_pods = next(
+        (pool.max_pods for pool in plan.pools if pool.name == machine.pool), CONTROL_PLANE_MAX_PODS
+    )
     taints = node_taints(plan, machine)
     return {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
@@ -177,6 +203,8 @@ def _kubelet(plan: ClusterPlan, machine: MachinePlan) -> dict[str, Any]:
         "tlsPrivateKeyFile": f"{KUBERNETES_PKI}/kubelet.key",
         "tlsMinVersion": "VersionTLS12",
         "tlsCipherSuites": list(CIPHER_SUITES),
+        "enableProfilingHandler": False,
+        "enableDebugFlagsHandler": False,
         "protectKernelDefaults": True,
         "makeIPTablesUtilChains": True,
         "seccompDefault": True,
@@ -185,12 +213,16 @@ def _kubelet(plan: ClusterPlan, machine: MachinePlan) -> dict[str, Any]:
         "clusterDNS": [str(plan.network.dns_service_address)],
         "clusterDomain": plan.network.domain,
         "containerRuntimeEndpoint": "unix:///run/containerd/containerd.sock",
-        **({"registerWithTaints": [{k: v for k, v in taint.items() if v} for taint in taints]} if taints else {}),
+        **(
+            {"registerWithTaints": [{k: v for k, v in taint.items() if v} for taint in taints]}
+            if taints
+            else {}
+        ),
     }
 
 
 def _kube_proxy(plan: ClusterPlan, machine: MachinePlan) -> dict[str, Any]:
-    """KubeProxyConfiguration. Conntrack's size is prepare's: in a container kube-proxy would die writing it."""
+    """KubeProxyConfiguration. Conntrack's size is a sysctl: in a container kube-proxy could not write it."""
     return {
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
         "kind": "KubeProxyConfiguration",
@@ -212,33 +244,47 @@ def _control_plane_files(plan: ClusterPlan, machine: MachinePlan) -> dict[str, F
     }
     member = next(member for member in plan.etcd.members if member.name == machine.name)
     others = [other for other in plan.etcd.members if other.name != machine.name]
-    files["/etc/etcd/etcd.env"] = File(environment({
-        "ETCD_NAME": member.name,
-        "ETCD_INITIAL_CLUSTER_TOKEN": plan.name,
-        "ETCD_INITIAL_ADVERTISE_PEER_URLS": member.peer_url,
-        "ETCD_ADVERTISE_CLIENT_URLS": member.client_url,
-        "ETCD_LISTEN_PEER_URLS": member.peer_url,
-        "ETCD_LISTEN_CLIENT_URLS": f"{member.client_url},https://127.0.0.1:2379",
-        "ETCD_HEARTBEAT_INTERVAL": plan.etcd.heartbeat_ms,
-        "ETCD_ELECTION_TIMEOUT": plan.etcd.election_ms,
-    }))
-    files["/etc/kubernetes/kube-apiserver.env"] = File(environment({
-        "ADVERTISE_ADDRESS": machine.address,
-        "SECURE_PORT": network.api_port,
-        # Its own member first; all of them, so that it stays ready while its own restarts.
-        "ETCD_SERVERS": ",".join(etcd.client_url for etcd in (member, *others)),
-        "SERVICE_ACCOUNT_ISSUER": f"https://kubernetes.default.svc.{network.domain}",
-        "SERVICE_RANGE": network.services,
-        "EXTRA_ARGS": flags(plan.extra_args.api_server),
-    }))
-    files["/etc/kubernetes/kube-controller-manager.env"] = File(environment({
-        "CLUSTER_NAME": plan.name,
-        "POD_RANGE": network.pods,
-        "NODE_PREFIX_LENGTH": network.node_prefix_length,
-        "SERVICE_RANGE": network.services,
-        "EXTRA_ARGS": flags(plan.extra_args.controller_manager),
-    }))
-    files["/etc/kubernetes/kube-scheduler.env"] = File(environment({"EXTRA_ARGS": flags(plan.extra_args.scheduler)}))
+    files["/etc/etcd/etcd.env"] = File(
+        environment(
+            {
+                "ETCD_NAME": member.name,
+                "ETCD_INITIAL_CLUSTER_TOKEN": plan.name,
+                "ETCD_INITIAL_ADVERTISE_PEER_URLS": member.peer_url,
+                "ETCD_ADVERTISE_CLIENT_URLS": member.client_url,
+                "ETCD_LISTEN_PEER_URLS": member.peer_url,
+                "ETCD_LISTEN_CLIENT_URLS": f"{member.client_url},https://127.0.0.1:2379",
+                "ETCD_HEARTBEAT_INTERVAL": plan.etcd.heartbeat_ms,
+                "ETCD_ELECTION_TIMEOUT": plan.etcd.election_ms,
+            }
+        )
+    )
+    files["/etc/kubernetes/kube-apiserver.env"] = File(
+        environment(
+            {
+                "ADVERTISE_ADDRESS": machine.address,
+                "SECURE_PORT": network.api_port,
+                # Its own member first; all of them, so that it stays ready while its own restarts.
+                "ETCD_SERVERS": ",".join(etcd.client_url for etcd in (member, *others)),
+                "SERVICE_ACCOUNT_ISSUER": f"https://kubernetes.default.svc.{network.domain}",
+                "SERVICE_RANGE": network.services,
+                "EXTRA_ARGS": flags(plan.extra_args.api_server),
+            }
+        )
+    )
+    files["/etc/kubernetes/kube-controller-manager.env"] = File(
+        environment(
+            {
+                "CLUSTER_NAME": plan.name,
+                "POD_RANGE": network.pods,
+                "NODE_PREFIX_LENGTH": network.node_prefix_length,
+                "SERVICE_RANGE": network.services,
+                "EXTRA_ARGS": flags(plan.extra_args.controller_manager),
+            }
+        )
+    )
+    files["/etc/kubernetes/kube-scheduler.env"] = File(
+        environment({"EXTRA_ARGS": flags(plan.extra_args.scheduler)})
+    )
     return files
 
 
@@ -249,20 +295,26 @@ def flags(arguments: dict[str, str]) -> str:
 
 def kubeconfig_file(plan: ClusterPlan, server: str, leaf: str) -> str:
     """A kubeconfig for one of the machine's own processes; it names certificate files and holds no secret."""
-    return dump_yaml({
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": plan.name,
-        "clusters": [{
-            "name": plan.name,
-            "cluster": {"certificate-authority": f"{KUBERNETES_PKI}/ca.crt", "server": server},
-        }],
-        "users": [{
-            "name": leaf,
-            "user": {
-                "client-certificate": f"{KUBERNETES_PKI}/{leaf}.crt",
-                "client-key": f"{KUBERNETES_PKI}/{leaf}.key",
-            },
-        }],
-        "contexts": [{"name": plan.name, "context": {"cluster": plan.name, "user": leaf}}],
-    })
+    return dump_yaml(
+        {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": plan.name,
+            "clusters": [
+                {
+                    "name": plan.name,
+                    "cluster": {"certificate-authority": f"{KUBERNETES_PKI}/ca.crt", "server": server},
+                }
+            ],
+            "users": [
+                {
+                    "name": leaf,
+                    "user": {
+                        "client-certificate": f"{KUBERNETES_PKI}/{leaf}.crt",
+                        "client-key": f"{KUBERNETES_PKI}/{leaf}.key",
+                    },
+                }
+            ],
+            "contexts": [{"name": plan.name, "context": {"cluster": plan.name, "user": leaf}}],
+        }
+    )

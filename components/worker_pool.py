@@ -48,11 +48,13 @@ class WorkerPool(pulumi.ComponentResource):
             machines: by name.
             specs: the leaves.
             pki: who signed them.
-            after: resources that have to be done before a worker is activated: the control plane's activates, not
-                its health, since agents retry by themselves.
+            after: resources that have to be done before a worker is activated: the control plane's activates,
+                not its health, since agents retry by themselves.
             opts: the component's options.
         """
-        super().__init__("hardway:index:WorkerPool", name, {"machines": [m.name for m in pool.machines]}, opts)
+        super().__init__(
+            "hardway:index:WorkerPool", name, {"machines": [m.name for m in pool.machines]}, opts
+        )
         child = pulumi.ResourceOptions(parent=self)
         files = {machine.name: machine_files(plan, machine) for machine in pool.machines}
         prepared = [
@@ -82,8 +84,6 @@ class WorkerPool(pulumi.ComponentResource):
         self.register_outputs({})
 
 
-def in_lanes(
-    machines: Sequence[MachinePlan], lanes: int
-) -> list[tuple[MachinePlan, MachinePlan | None]]:
+def in_lanes(machines: Sequence[MachinePlan], lanes: int) -> list[tuple[MachinePlan, MachinePlan | None]]:
     """Each machine with the one it has to wait for: every `lanes`-th machine shares a lane."""
     return [(machine, machines[i - lanes] if i >= lanes else None) for i, machine in enumerate(machines)]

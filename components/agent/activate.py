@@ -1,8 +1,8 @@
 """Phase 2: make the machine what the bundle says, restart only what changed, wait until it is healthy.
 
-One activate serves the first creation, an update and a repair, and tells them apart by what it finds. What did not
-run before is started without waiting, since its peers come later in the chain; what ran is restarted only while the
-cluster can spare it, and waited for.
+One activate serves the first creation, an update and a repair, and tells them apart by what it finds. What
+did not run before is started without waiting, since its peers come later in the chain; what ran is restarted
+only while the cluster can spare it, and waited for.
 """
 
 import json
@@ -28,8 +28,12 @@ def run(bundle: dict[str, Any]) -> dict[str, Any]:
         healthy = etcd.healthy_members(bundle["etcd"]["members"]) if _has_ctl(bundle) else []
         _refuse_to_lose_quorum(bundle, healthy)
         restarted = _apply(bundle, healthy)
-    return {"digest": bundle["digest"], "identity": bundle["identity"], "versions": bundle["versions"],
-            "restarted": restarted}
+    return {
+        "digest": bundle["digest"],
+        "identity": bundle["identity"],
+        "versions": bundle["versions"],
+        "restarted": restarted,
+    }
 
 
 def _check_staged(bundle: dict[str, Any]) -> None:
@@ -56,15 +60,20 @@ def _refuse_to_lose_quorum(bundle: dict[str, Any], healthy: list[str]) -> None:
     if own in healthy and has_quorum and not etcd.may_lose(len(others), len(members)):
         sick = ", ".join(name for name in members if name not in healthy)
         raise Failure(
-            f"changing this machine would cost etcd its quorum: {sick} is not healthy. Nothing was changed here. "
-            f"Look at 'systemctl status etcd' on {sick}, bring it back or replace it, then run again"
+            f"changing this machine would cost etcd its quorum: {sick} is not healthy. "
+            f"Nothing was changed here. Look at 'systemctl status etcd' on {sick}, bring it back or "
+            "replace it, then run again"
         )
 
 
 def _touches_critical_unit(bundle: dict[str, Any]) -> bool:
     """Whether a file or link would change that etcd or the API server restarts on."""
     paths = files.differing(bundle["files"], bundle["links"])
-    texts = {os.path.basename(f["path"]): f["text"] for f in bundle["files"] if f["path"].startswith(units.UNIT_FOLDER)}
+    texts = {
+        os.path.basename(f["path"]): f["text"]
+        for f in bundle["files"]
+        if f["path"].startswith(units.UNIT_FOLDER)
+    }
     critical = [unit for name in bundle["units"] if (unit := units.parse(name, texts[name])).critical]
     patterns = [pattern for unit in critical for pattern in unit.restart_on]
     return any(fnmatch(path, pattern) for path in paths for pattern in patterns)
@@ -74,8 +83,13 @@ def _apply(bundle: dict[str, Any], healthy: list[str]) -> list[str]:
     names = bundle["units"]
     before = units.states(names)
     was = units.recorded()
-    units.remove([os.path.basename(path) for path in files.owned()
-                  if path.startswith(units.UNIT_FOLDER + "/") and path not in {f["path"] for f in bundle["files"]}])
+    units.remove(
+        [
+            os.path.basename(path)
+            for path in files.owned()
+            if path.startswith(units.UNIT_FOLDER + "/") and path not in {f["path"] for f in bundle["files"]}
+        ]
+    )
     files.make_folders(bundle["folders"])
     changed = files.apply(bundle["files"])
     changed += files.switch_links(bundle["links"])

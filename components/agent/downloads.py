@@ -1,7 +1,7 @@
 """Artifacts into versioned folders, each checked against its sha256 before anything can use it.
 
-A folder `/opt/hardway/<name>/<version>/` is complete or absent: it is filled beside and renamed, and holds the digest
-that it was made from. Folders of other versions stay; what runs is never touched.
+A folder `/opt/hardway/<name>/<version>/` is complete or absent: it is filled beside and renamed, and holds
+the digest that it was made from. Folders of other versions stay; what runs is never touched.
 """
 
 import hashlib
@@ -25,8 +25,8 @@ def stage(artifacts: list[dict[str, Any]]) -> int:
     """Bring every artifact that is not there yet; gives how many were fetched.
 
     Args:
-        artifacts: each with name, version, url, sha256, binaries ("*" for all of an archive's files); an image
-            archive has `reference` instead of binaries.
+        artifacts: each with name, version, url, sha256, binaries ("*" for all of an archive's files); an
+            image archive has `reference` instead of binaries.
     """
     missing = [artifact for artifact in artifacts if not _present(artifact)]
     with ThreadPoolExecutor(max_workers=4) as pool:
@@ -42,7 +42,7 @@ def folder(artifact: dict[str, Any]) -> str:
 def _present(artifact: dict[str, Any]) -> bool:
     try:
         with open(f"{folder(artifact)}/.sha256") as recorded:
-            return recorded.read().strip() == artifact["sha256"]
+            return recorded.read().strip() == str(artifact["sha256"])
     except OSError:
         return False
 
@@ -56,9 +56,10 @@ def _bring(artifact: dict[str, Any]) -> None:
         found = _download(artifact["url"], archive)
         if found != artifact["sha256"]:
             raise Failure(
-                f"{artifact['name']} {artifact['version']} from {artifact['url']} has sha256 {found}, expected "
-                f"{artifact['sha256']}. Nothing was installed. The file is damaged or is not the one that was locked: "
-                "fetch it anew at its source (in the lab: make clean-artifacts), then run again"
+                f"{artifact['name']} {artifact['version']} from {artifact['url']} has sha256 {found}, "
+                f"expected {artifact['sha256']}. Nothing was installed. The file is damaged or is not the "
+                "one that was locked: fetch it anew at its source (in the lab: make clean-artifacts), "
+                "then run again"
             )
         _unpack(artifact, archive, new)
         with open(f"{new}/.sha256", "w") as recorded:
@@ -71,7 +72,7 @@ def _bring(artifact: dict[str, Any]) -> None:
 
 
 def _download(url: str, target: str) -> str:
-    """Fetch a URL into a file and give the sha256 of what came; a lost connection is tried again a few times."""
+    """Fetch a URL into a file and give the sha256 of what came; a lost connection is tried again."""
     for attempt in range(1, ATTEMPTS + 1):
         digest = hashlib.sha256()
         try:
@@ -83,8 +84,8 @@ def _download(url: str, target: str) -> str:
         except (OSError, urllib.error.URLError) as error:
             if attempt == ATTEMPTS:
                 raise Failure(
-                    f"{url} could not be fetched after {ATTEMPTS} attempts ({error}); check that this machine reaches "
-                    "it, or name a mirror in artifacts.mirror"
+                    f"{url} could not be fetched after {ATTEMPTS} attempts ({error}); check that this "
+                    "machine reaches it, or name a mirror in artifacts.mirror"
                 ) from None
             time.sleep(attempt)
     raise AssertionError("unreachable")
@@ -105,7 +106,9 @@ def _unpack(artifact: dict[str, Any], archive: str, target: str) -> None:
     with tarfile.open(archive) as members:
         for member in members:
             name = os.path.basename(member.name)
-            source = members.extractfile(member) if member.isfile() and ("*" in wanted or name in wanted) else None
+            source = (
+                members.extractfile(member) if member.isfile() and ("*" in wanted or name in wanted) else None
+            )
             if source is None:
                 continue
             with source, open(f"{target}/{name}", "wb") as sink:
@@ -114,4 +117,6 @@ def _unpack(artifact: dict[str, Any], archive: str, target: str) -> None:
     os.unlink(archive)
     absent = wanted - {"*"} - set(os.listdir(target))
     if absent:
-        raise Failure(f"the archive of {artifact['name']} {artifact['version']} lacks {', '.join(sorted(absent))}")
+        raise Failure(
+            f"the archive of {artifact['name']} {artifact['version']} lacks {', '.join(sorted(absent))}"
+        )

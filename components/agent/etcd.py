@@ -1,4 +1,4 @@
-"""etcd membership: what this member must do to join or rejoin, and whether the cluster can spare it for a moment.
+"""etcd membership: what a member must do to join or rejoin, and whether the cluster can spare it now.
 
 `decide` is pure: facts in, one decision out. A wiped member never rejoins as `new` beside a living cluster
 (etcd#2780, #11410, #20269): it is removed, added again and starts as `existing`.
@@ -72,11 +72,18 @@ def may_lose(healthy_others: int, members: int) -> bool:
 
 def healthy_members(members: list[dict[str, str]]) -> list[str]:
     """Names of the members that answer a linearizable read by themselves within two seconds."""
+
     def check(member: dict[str, str]) -> bool:
-        return succeeds(*CTL, "--command-timeout=2s", f"--endpoints={member['client']}", "endpoint", "health", timeout=5)
+        return succeeds(
+            *CTL, "--command-timeout=2s", f"--endpoints={member['client']}", "endpoint", "health", timeout=5
+        )
 
     with ThreadPoolExecutor(max_workers=9) as pool:
-        return [member["name"] for member, healthy in zip(members, pool.map(check, members), strict=True) if healthy]
+        return [
+            member["name"]
+            for member, healthy in zip(members, pool.map(check, members), strict=True)
+            if healthy
+        ]
 
 
 def look(own: dict[str, str], others: list[str]) -> tuple[Situation, list[dict[str, Any]]]:
@@ -88,10 +95,19 @@ def look(own: dict[str, str], others: list[str]) -> tuple[Situation, list[dict[s
     """
     listed: list[dict[str, Any]] = []
     if others:
-        listed = json.loads(run(*CTL, "--command-timeout=5s", f"--endpoints={','.join(others)}", "member", "list",
-                                "--write-out=json")).get("members", [])
+        listed = json.loads(
+            run(
+                *CTL,
+                "--command-timeout=5s",
+                f"--endpoints={','.join(others)}",
+                "member",
+                "list",
+                "--write-out=json",
+            )
+        ).get("members", [])
     mine = next((member for member in listed if own["peer"] in member.get("peerURLs", [])), None)
-    # A member publishes its client address when it first starts; it has a name before only from the founding list.
+    # A member publishes its client address when it first starts; it has a name before only from the founding
+    # list.
     never_started = mine is not None and not mine.get("clientURLs")
     named = mine is not None and bool(mine.get("name"))
     situation = Situation(
@@ -112,7 +128,9 @@ def join(own: dict[str, str], members: list[dict[str, str]], healthy: list[str])
         members: all planned members.
         healthy: names of the members that are healthy now.
     """
-    others = [member["client"] for member in members if member["name"] in healthy and member["name"] != own["name"]]
+    others = [
+        member["client"] for member in members if member["name"] in healthy and member["name"] != own["name"]
+    ]
     situation, listed = look(own, others)
     decision = decide(situation)
     endpoints = f"--endpoints={','.join(others)}"
@@ -125,7 +143,9 @@ def join(own: dict[str, str], members: list[dict[str, str]], healthy: list[str])
             if own["peer"] in member["peerURLs"]:
                 say(f"{own['name']} lost its data: removing its old membership")
                 run(*CTL, endpoints, "member", "remove", f"{member['ID']:x}")
-    if decision in (Decision.REJOIN, Decision.DISCARD_AND_JOIN) or (decision is Decision.JOIN and not situation.listed):
+    if decision in (Decision.REJOIN, Decision.DISCARD_AND_JOIN) or (
+        decision is Decision.JOIN and not situation.listed
+    ):
         _add(own, endpoints)
     if decision is not Decision.START:
         _write_environment(members, "new" if decision is Decision.FOUND else "existing", own, listed)
@@ -152,7 +172,9 @@ def _write_environment(
     """What etcd needs for its very first start: a joining member must name exactly the members there are."""
     cluster = {member["name"]: member["peer"] for member in planned}
     if state == "existing" and listed:
-        cluster = {m["name"]: m["peerURLs"][0] for m in listed if m.get("name") and own["peer"] not in m["peerURLs"]}
+        cluster = {
+            m["name"]: m["peerURLs"][0] for m in listed if m.get("name") and own["peer"] not in m["peerURLs"]
+        }
         cluster[own["name"]] = own["peer"]
     text = ",".join(f"{name}={peer}" for name, peer in sorted(cluster.items()))
     write_file(ENVIRONMENT, f"ETCD_INITIAL_CLUSTER_STATE={state}\nETCD_INITIAL_CLUSTER={text}\n", 0o600)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 
-class Failure(Exception):
+class Failure(Exception):  # noqa: N818 (the operator's word, not a programmer's)
     """A phase that cannot go on; the text is for the operator: what, why, way out, then evidence."""
 
 
@@ -26,7 +26,9 @@ def run(*command: str, timeout: float = 60, text: str | None = None) -> str:
         text: its standard input, if it gets one.
     """
     try:
-        done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=timeout, check=False)
+        done = subprocess.run(
+            command, input=text, capture_output=True, text=True, timeout=timeout, check=False
+        )
     except subprocess.TimeoutExpired:
         raise Failure(f"'{' '.join(command)}' did not end within {timeout:.0f} s") from None
     if done.returncode:
@@ -48,11 +50,17 @@ def unit_evidence(unit: str, lines: int = 15) -> str:
     """A unit's state and the last lines of its journal."""
     state = subprocess.run(
         ["systemctl", "show", unit, "--property=ActiveState,SubState,Result,ExecMainStatus,NRestarts"],
-        capture_output=True, text=True, timeout=20, check=False,
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
     ).stdout.strip()
     journal = subprocess.run(
         ["journalctl", "--unit", unit, "--lines", str(lines), "--no-pager", "--output", "short-iso"],
-        capture_output=True, text=True, timeout=20, check=False,
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
     ).stdout.strip()
     return f"--- {unit}: {', '.join(state.splitlines())}\n{journal}"
 

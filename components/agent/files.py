@@ -13,8 +13,8 @@ MANIFEST = "/var/lib/hardway/manifest.json"
 def apply(files: list[dict[str, Any]], manifest: str = MANIFEST) -> list[str]:
     """Make the owned files so; gives the paths that changed or went.
 
-    The manifest of what is owned is written before the first file appears, so that an interrupted run leaves no file
-    that nobody would remove.
+    The manifest of what is owned is written before the first file appears, so that an interrupted run leaves
+    no file that nobody would remove.
 
     Args:
         files: each with path, text, mode (an integer) and owner.
@@ -96,7 +96,7 @@ def switch_links(links: dict[str, str]) -> list[str]:
 
 
 def digest(paths: list[str]) -> str:
-    """One sha256 over the names and contents of files; a link counts by its target, a missing file by its name."""
+    """One sha256 over files' names and contents; a link counts by its target, a missing file by its name."""
     total = hashlib.sha256()
     for path in sorted(paths):
         total.update(path.encode() + b"\0")

@@ -1,7 +1,7 @@
 """Starts a phase from a bundle that came on standard input.
 
-The bundle's `agent` maps module names to sources. They are imported from memory: a machine keeps no copy that could
-be older than the bundle.
+The bundle's `agent` maps module names to sources. They are imported from memory: a machine keeps no copy that
+could be older than the bundle.
 """
 
 import importlib

@@ -30,7 +30,9 @@ def _acquire(descriptor: int, deadline: float) -> None:
             return
         except BlockingIOError:
             if time.monotonic() > deadline:
-                raise Failure(f"an earlier run still works here; 'fuser -v {LOCK}' on the machine names it") from None
+                raise Failure(
+                    f"an earlier run still works here; 'fuser -v {LOCK}' on the machine names it"
+                ) from None
             if not told:
                 say("an earlier run still works on this machine; waiting for it")
                 told = True

@@ -1,8 +1,8 @@
 """What only the machine knows, found by looking, and the drop-ins that follow from it.
 
-Planned files are the same on every machine; what has to differ (cgroup version, a missing capability, a kernel
-without nft queues) becomes a drop-in beside them. One fact decides for kubelet and containerd alike, so that their
-cgroup drivers cannot disagree (containerd#7276).
+Planned files are the same on every machine; what has to differ (cgroup version, a missing capability, a
+kernel without nft queues) becomes a drop-in beside them. One fact decides for kubelet and containerd alike,
+so that their cgroup drivers cannot disagree (containerd#7276).
 """
 
 import json
@@ -101,7 +101,9 @@ def drop_ins(facts: Facts, pods: str) -> dict[str, str]:
         "/etc/containerd/conf.d/50-machine.toml": _containerd(facts),
     }
     if not facts.nft_queue:
-        files["/etc/systemd/system/kube-network-policies.service.d/50-machine.conf"] = _queue_by_iptables(pods)
+        files["/etc/systemd/system/kube-network-policies.service.d/50-machine.conf"] = _queue_by_iptables(
+            pods
+        )
     return files
 
 
@@ -128,7 +130,7 @@ def _containerd(facts: Facts) -> str:
 
 
 def _queue_by_iptables(pods: str) -> str:
-    """Send new connections to the policies' queue by iptables, since nftables here has no queue expression."""
+    """Send new connections to the policies' queue by iptables, where nftables has no queue expression."""
     rule = (
         f"POSTROUTING -m conntrack --ctstate NEW -d {pods} "
         f"-j NFQUEUE --queue-num {NETWORK_POLICY_QUEUE} --queue-bypass"
@@ -146,12 +148,14 @@ def check_distribution(os_release: str) -> str:
     fields = dict(re.findall(r'^(\w+)="?([^"\n]*)"?$', os_release, re.MULTILINE))
     name, version = fields.get("ID", "unknown"), fields.get("VERSION_ID", "0")
     if name not in SUPPORTED or float(version) < SUPPORTED[name]:
-        raise Failure(f"{name} {version} is not supported; install Debian 12 or later, or Ubuntu 24.04 or later")
+        raise Failure(
+            f"{name} {version} is not supported; install Debian 12 or later, or Ubuntu 24.04 or later"
+        )
     return f"{name} {version}"
 
 
 def check_kernel_settings(wanted: str) -> None:
-    """Apply a sysctl file; in a container, where the kernel's global part is not ours, only compare that part."""
+    """Apply a sysctl file; what belongs to the host of a container is only compared."""
     wrong = []
     for line in wanted.splitlines():
         if not line.strip() or line.startswith("#"):
@@ -162,7 +166,9 @@ def check_kernel_settings(wanted: str) -> None:
         if not succeeds("sysctl", "--quiet", "--write", f"{name}={value}") and not name.startswith(HOST_ONLY):
             wrong.append(f"{name} is {_read_setting(name)}, wanted {value}")
     if wrong:
-        raise Failure("kernel settings that this machine cannot change: " + "; ".join(wrong) + "; set them on its host")
+        raise Failure(
+            "kernel settings that this machine cannot change: " + "; ".join(wrong) + "; set them on its host"
+        )
 
 
 def _read_setting(name: str) -> str | None:
@@ -187,6 +193,6 @@ def architecture() -> str:
 
 
 def load_modules(names: str) -> None:
-    """Load the kernel modules of a modules-load.d file; one that is built in or absent is no reason to stop."""
+    """Load the modules of a modules-load.d file; one that is built in or absent is no reason to stop."""
     for module in names.split():
         succeeds("modprobe", "--quiet", module)

@@ -1,4 +1,4 @@
-"""Nodes as the API tells them: readiness, and labels and taints that a kubelet sets only when it registers."""
+"""Nodes as the API tells them: readiness, and what a kubelet sets only when it registers."""
 
 import json
 from typing import Any
@@ -22,7 +22,9 @@ def read(kubectl: list[str]) -> dict[str, Node]:
 
 def is_ready(node: Node) -> bool:
     """Whether the Node's Ready condition is True and nothing holds its network back."""
-    conditions = {condition["type"]: condition["status"] for condition in node["status"].get("conditions", [])}
+    conditions = {
+        condition["type"]: condition["status"] for condition in node["status"].get("conditions", [])
+    }
     return conditions.get("Ready") == "True" and conditions.get("NetworkUnavailable", "False") == "False"
 
 
@@ -43,7 +45,9 @@ def plan_patch(node: Node, wanted: Node) -> Node:
     metadata, spec = node["metadata"], node.get("spec", {})
     managed = json.loads(metadata.get("annotations", {}).get(MANAGED, '{"labels": [], "taints": []}'))
     has = metadata.get("labels", {})
-    labels: dict[str, str | None] = {key: None for key in managed["labels"] if key not in wanted["labels"] and key in has}
+    labels: dict[str, str | None] = {
+        key: None for key in managed["labels"] if key not in wanted["labels"] and key in has
+    }
     labels |= {key: value for key, value in wanted["labels"].items() if has.get(key) != value}
     keys = {taint["key"] for taint in wanted["taints"]} | set(managed["taints"])
     others = [taint for taint in spec.get("taints", []) if taint["key"] not in keys]
@@ -67,8 +71,14 @@ def describe_missing(found: dict[str, Node], wanted: list[str], seconds: float) 
     lines = [f"not all Nodes are Ready after {seconds:.0f} s:"]
     for name in wanted:
         if name not in found:
-            lines.append(f"  {name}: never registered; look at 'journalctl -u kubelet -u kube-api-balancer' on it")
+            lines.append(
+                f"  {name}: never registered; look at 'journalctl -u kubelet -u kube-api-balancer' on it"
+            )
         elif not is_ready(found[name]):
-            messages = [c.get("message", "") for c in found[name]["status"].get("conditions", []) if c["type"] == "Ready"]
+            messages = [
+                c.get("message", "")
+                for c in found[name]["status"].get("conditions", [])
+                if c["type"] == "Ready"
+            ]
             lines.append(f"  {name}: {messages[0] if messages else 'no condition reported'}")
     return "\n".join(lines)

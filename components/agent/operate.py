@@ -1,4 +1,4 @@
-"""One-time steps on the operations machine: RBAC and add-ons, Nodes' labels and taints, and the gate at the end.
+"""One-time steps on the operations machine: RBAC and add-ons, Nodes' labels and taints, the gate.
 
 Every step is idempotent. Nobody is "the first master": the plan marks a machine, a setting switches it.
 """
@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from components.agent import nodes
-from components.agent.evidence import Failure, run as command, say, unit_evidence, wait_until
+from components.agent.evidence import Failure, say, unit_evidence, wait_until
+from components.agent.evidence import run as command
 from components.agent.units import answers
 
 KUBECTL = "/opt/hardway/bin/kubectl"
@@ -31,7 +32,9 @@ def _wait_for_api(bundle: dict[str, Any]) -> None:
     if wait_until("the API", lambda: answers(f"{bundle['api']}/readyz"), seconds):
         return
     evidence = "\n".join(unit_evidence(unit) for unit in ("etcd.service", "kube-apiserver.service"))
-    raise Failure(f"the API is not ready after {seconds:.0f} s; it needs a majority of etcd's members.\n{evidence}")
+    raise Failure(
+        f"the API is not ready after {seconds:.0f} s; it needs a majority of etcd's members.\n{evidence}"
+    )
 
 
 def _add_ons(bundle: dict[str, Any]) -> dict[str, Any]:
@@ -52,8 +55,15 @@ def _apply_patiently(kubectl: list[str], folder: str) -> None:
     """Server-side apply; a new API server answers before its own RBAC and namespaces are there."""
     for attempt in range(1, 16):
         try:
-            command(*kubectl, "apply", "--server-side", "--force-conflicts", f"--field-manager={FIELD_MANAGER}",
-                    f"--filename={folder}", timeout=60)
+            command(
+                *kubectl,
+                "apply",
+                "--server-side",
+                "--force-conflicts",
+                f"--field-manager={FIELD_MANAGER}",
+                f"--filename={folder}",
+                timeout=60,
+            )
             return
         except Failure:
             if attempt == 15:
@@ -63,22 +73,28 @@ def _apply_patiently(kubectl: list[str], folder: str) -> None:
 
 @contextmanager
 def _credential(bundle: dict[str, Any]) -> Iterator[list[str]]:
-    """kubectl with the bootstrap credential in a folder of tmpfs, gone afterwards."""
+    """Call kubectl with the bootstrap credential in a folder of tmpfs, gone afterwards."""
     folder = tempfile.mkdtemp(dir="/run", prefix="hardway-")
     try:
         for name, text in bundle["credential"].items():
-            with open(f"{folder}/{name}", "w", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+            with open(
+                f"{folder}/{name}", "w", opener=lambda path, flags: os.open(path, flags, 0o600)
+            ) as file:
                 file.write(text)
         yield [
-            KUBECTL, f"--server={bundle['api']}", f"--certificate-authority={folder}/ca.crt", "--request-timeout=20s",
-            f"--client-certificate={folder}/client.crt", f"--client-key={folder}/client.key",
+            KUBECTL,
+            f"--server={bundle['api']}",
+            f"--certificate-authority={folder}/ca.crt",
+            "--request-timeout=20s",
+            f"--client-certificate={folder}/client.crt",
+            f"--client-key={folder}/client.key",
         ]
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _gate(bundle: dict[str, Any]) -> dict[str, Any]:
-    """Wait until every planned Node is Ready and every add-on available; set Nodes' labels and taints on the way."""
+    """Wait until every Node is Ready and every add-on available; set labels and taints on the way."""
     begin = time.monotonic()
     _wait_for_api(bundle)
     kubectl = [KUBECTL, f"--kubeconfig={ADMIN}", "--request-timeout=10s"]
@@ -98,24 +114,45 @@ def _gate(bundle: dict[str, Any]) -> dict[str, Any]:
     nodes_seconds = time.monotonic() - begin
     for namespace, deployment in bundle["deployments"]:
         _wait_for_deployment(kubectl, namespace, deployment, max(deadline - time.monotonic(), 10))
-    say(f"all {len(wanted)} Nodes Ready after {nodes_seconds:.1f} s, add-ons after {time.monotonic() - begin:.1f} s")
+    say(
+        f"all {len(wanted)} Nodes Ready after {nodes_seconds:.1f} s, "
+        f"add-ons after {time.monotonic() - begin:.1f} s"
+    )
     return {"digest": bundle["digest"], "nodes": sorted(wanted)}
 
 
 def _last_warnings(kubectl: list[str], namespace: str, count: int = 5) -> list[str]:
     columns = "custom-columns=OBJECT:.involvedObject.name,REASON:.reason,MESSAGE:.message"
-    lines = command(*kubectl, "--namespace", namespace, "get", "events", "--field-selector=type=Warning",
-                    "--sort-by=.lastTimestamp", "--no-headers", f"--output={columns}").splitlines()
+    lines = command(
+        *kubectl,
+        "--namespace",
+        namespace,
+        "get",
+        "events",
+        "--field-selector=type=Warning",
+        "--sort-by=.lastTimestamp",
+        "--no-headers",
+        f"--output={columns}",
+    ).splitlines()
     return [line[:400] for line in lines[-count:]]
 
 
 def _wait_for_deployment(kubectl: list[str], namespace: str, name: str, seconds: float) -> None:
     try:
-        command(*kubectl, "--namespace", namespace, "rollout", "status", f"deployment/{name}",
-                f"--timeout={seconds:.0f}s", "--request-timeout=0", timeout=seconds + 20)
+        command(
+            *kubectl,
+            "--namespace",
+            namespace,
+            "rollout",
+            "status",
+            f"deployment/{name}",
+            f"--timeout={seconds:.0f}s",
+            "--request-timeout=0",
+            timeout=seconds + 20,
+        )
     except Failure as failure:
         pods = command(*kubectl, "--namespace", namespace, "get", "pods", "--output=wide")
         pods += "\n".join(_last_warnings(kubectl, namespace))
-        raise Failure(f"deployment {namespace}/{name} is not available after {seconds:.0f} s: {failure}\n{pods}") from None
-
-
+        raise Failure(
+            f"deployment {namespace}/{name} is not available after {seconds:.0f} s: {failure}\n{pods}"
+        ) from None

@@ -20,7 +20,8 @@ STATE = "/var/lib/hardway"
 
 def run(bundle: dict[str, Any]) -> dict[str, Any]:
     """Prepare this machine; gives what was found and staged."""
-    system = machine_facts.check_distribution(open("/etc/os-release").read())
+    with open("/etc/os-release") as release:
+        system = machine_facts.check_distribution(release.read())
     _check_architecture(bundle["machine"]["architecture"])
     os.makedirs(STATE, mode=0o700, exist_ok=True)
     with machine_lock():
@@ -40,20 +41,33 @@ def run(bundle: dict[str, Any]) -> dict[str, Any]:
 def _check_architecture(wanted: str) -> None:
     found = machine_facts.architecture()
     if found != wanted:
-        raise Failure(f"this machine is {found} and the settings say {wanted}; correct its architecture there")
+        raise Failure(
+            f"this machine is {found} and the settings say {wanted}; correct its architecture there"
+        )
 
 
 def _install_packages(wanted: list[str]) -> None:
-    """Install the packages that are missing, by the distribution's own package manager, waiting for its lock."""
+    """Install the packages that are missing; another run of the package manager is waited for."""
     listed = subprocess.run(
         ["dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\n", *wanted],
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     ).stdout
     missing = [package for package in wanted if f"{package} installed\n" not in listed]
     if not missing:
         return
     say(f"installing packages: {' '.join(missing)}")
-    apt = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--quiet", "--yes", "-o", "DPkg::Lock::Timeout=300"]
+    apt = [
+        "env",
+        "DEBIAN_FRONTEND=noninteractive",
+        "apt-get",
+        "--quiet",
+        "--yes",
+        "-o",
+        "DPkg::Lock::Timeout=300",
+    ]
     command(*apt, "update", timeout=300)
     command(*apt, "install", "--no-install-recommends", *missing, timeout=600)
     if "haproxy" in missing:
@@ -65,7 +79,9 @@ def _make_user(name: str, home: str) -> None:
     try:
         pwd.getpwnam(name)
     except KeyError:
-        command("useradd", "--system", "--user-group", "--home-dir", home, "--shell", "/usr/sbin/nologin", name)
+        command(
+            "useradd", "--system", "--user-group", "--home-dir", home, "--shell", "/usr/sbin/nologin", name
+        )
     os.makedirs(home, mode=0o700, exist_ok=True)
     entry = pwd.getpwnam(name)
     os.chown(home, entry.pw_uid, entry.pw_gid)

@@ -22,7 +22,6 @@ import time
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
-from typing import Any
 
 from components.agent.evidence import Failure, run, say, succeeds, unit_evidence, wait_until, write_file
 from components.agent.files import digest
@@ -103,7 +102,7 @@ def is_active(name: str) -> bool:
 
 
 def states(names: list[str]) -> dict[str, str]:
-    """systemd's word for each unit."""
+    """What systemd calls each unit."""
     lines = run("systemctl", "show", "--property=ActiveState", "--value", *names).split()
     return dict(zip(names, lines, strict=True))
 
@@ -116,7 +115,7 @@ def is_healthy(unit: Unit) -> bool:
 
 
 def answers(url: str, seconds: float = 2) -> bool:
-    """Whether a URL on this machine answers 200. Certificates are not checked: it is loopback and no secret is sent."""
+    """Whether a URL on this machine answers 200; unchecked, since it is loopback and no secret is sent."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
@@ -127,7 +126,7 @@ def answers(url: str, seconds: float = 2) -> bool:
 
 
 def start_without_waiting(units: list[Unit]) -> None:
-    """Queue restarts and return: what was not running before is waited for by the gate at the end of the chain."""
+    """Queue restarts and return: the gate at the end of the chain waits for what was not running."""
     if not units:
         return
     _forget_failures([unit.name for unit in units])
@@ -143,12 +142,15 @@ def restart_and_wait(unit: Unit, seconds: float = HEALTH_SECONDS) -> None:
     _forget_failures([unit.name])
     run("systemctl", "restart", "--no-block", unit.name)
     # The old process may still answer: wait for the restart job to be taken up before asking for health.
-    wait_until(f"{unit.name} to restart", lambda: not _has_job(unit.name) or not is_active(unit.name), seconds)
+    wait_until(
+        f"{unit.name} to restart", lambda: not _has_job(unit.name) or not is_active(unit.name), seconds
+    )
     wait_until(f"{unit.name} to be healthy", lambda: _settled(unit), seconds)
     if not is_healthy(unit):
         raise Failure(
-            f"{unit.name} was restarted and is not healthy after {time.monotonic() - begin:.0f} s; no machine after "
-            f"this one was changed. Correct the cause and run again.\n{unit_evidence(unit.name)}"
+            f"{unit.name} was restarted and is not healthy after {time.monotonic() - begin:.0f} s; "
+            "no machine after this one was changed. Correct the cause and run again.\n"
+            + unit_evidence(unit.name)
         )
     record(unit, value)
     say(f"restarted {unit.name}, healthy after {time.monotonic() - begin:.1f} s")
@@ -190,5 +192,3 @@ def enable(names: list[str]) -> None:
     """Read the unit files anew and start the units at every boot."""
     run("systemctl", "daemon-reload")
     run("systemctl", "enable", "--quiet", *names)
-
-
