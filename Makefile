@@ -8,7 +8,7 @@ TOOLS := $(LAB) tools
 RUN   := .venv/bin/python -m
 
 .DEFAULT_GOAL := help
-.PHONY: help up down preview nodes ssh kubeconfig env check test golden bench clean clean-artifacts
+.PHONY: help up down preview nodes ssh kubeconfig env check test golden bench lock clean clean-artifacts
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -19,8 +19,8 @@ up: ## build the cluster, or change it to what the stack file says
 down: ## destroy the cluster; on the lab nothing is left on this computer
 	@$(LAB) down --stack $(STACK) -- $(ARGS)
 
-preview: ## show what `up` would change, file by file and line by line
-	@$(LAB) preview --stack $(STACK) -- $(ARGS)
+preview: ## show what `up` would change, file by file and line by line (FULL=1: all that the engine prints)
+	@$(LAB) preview --stack $(STACK) $(if $(FULL),--full) -- $(ARGS)
 
 nodes: ## print the machines: name, role, address
 	@$(LAB) nodes --stack $(STACK)
@@ -53,6 +53,9 @@ golden: ## rewrite the golden files; still fails when any differed, so that nobo
 bench: ## bring the lab up from nothing and time the phases
 	@$(TOOLS)
 	$(RUN) bench.bring_up
+
+lock: ## complete config/artifacts.lock.json with the publishers' digests (ARGS=--mirror: print this computer's own)
+	@$(LAB) lock $(ARGS)
 
 clean: ## remove this clone's state folder, after `down`
 	@$(LAB) clean

@@ -122,6 +122,6 @@ def _without_digest(settings: Settings, hosts: Iterable[Host]) -> list[str]:
     for host in hosts:
         for artifact in artifacts_of_role(host.role, settings.kubernetes.version, flannel=flannel):
             key = artifact.key(host.architecture)
-            if key not in settings.artifacts.digests and host.architecture not in artifact.sha256:
+            if key not in settings.artifacts.digests and not artifact.digest(host.architecture):
                 missing[key] = None
     return list(missing)

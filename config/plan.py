@@ -175,7 +175,7 @@ class ArtifactPlan:
 
     def sha256(self, artifact: Artifact, arch: str) -> str | None:
         """The digest to accept: the settings' own, else the committed one, else None."""
-        return self.digests.get(artifact.key(arch)) or artifact.sha256.get(arch)
+        return self.digests.get(artifact.key(arch)) or artifact.digest(arch)
 
 
 @dataclass(frozen=True)

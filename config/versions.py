@@ -6,7 +6,9 @@ can be served only by a mirror whose settings carry the digest (`artifacts.diges
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 Architecture = Literal["amd64", "arm64"]
@@ -46,6 +48,14 @@ class Artifact:
         """How locks and mirrors name it: `<name>/<version>/<architecture>`."""
         return f"{self.name}/{self.version}/{arch}"
 
+    def digest(self, arch: str) -> str | None:
+        """The committed sha256 for one architecture: from this module, else from the lock that `make lock` writes."""
+        return self.sha256.get(arch) or LOCK.get(self.key(arch))
+
+
+LOCK_FILE = Path(__file__).parent / "artifacts.lock.json"
+LOCK: dict[str, str] = json.loads(LOCK_FILE.read_text())
+"""sha256 by key, as publishers told it to `make lock`."""
 
 _KUBERNETES_SHA256: dict[tuple[str, str], dict[str, str]] = {
     ("kubelet", "1.36.4"): {

@@ -34,9 +34,16 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text)
         command.add_argument("--stack", default="lab")
         command.add_argument("arguments", nargs="*", help="further arguments for pulumi, after --")
-        command.set_defaults(run=function)
+        command.set_defaults(run=function, full=False)
+        if name == "preview":
+            command.add_argument("--full", action="store_true", help="all that the engine prints")
     tool = commands.add_parser("tools", help="install what the computer lacks")
     tool.set_defaults(run=lambda chosen: tools.ensure())
+    lock = commands.add_parser("lock", help="complete the committed digests from the publishers")
+    lock.add_argument("--mirror", action="store_true", help="print the digests of what this computer has built")
+    lock.set_defaults(run=_lock)
+    artifacts = commands.add_parser("clean-artifacts", help="remove the cached artifacts and images")
+    artifacts.set_defaults(run=_clean_artifacts)
     clean = commands.add_parser("clean", help="remove this clone's state folder (after down)")
     clean.set_defaults(run=_clean)
     ssh = commands.add_parser("ssh", help="log in on a machine, or run a command there")
@@ -82,7 +89,7 @@ def _preview(chosen: argparse.Namespace) -> int:
     _inside(chosen)
     from lab import bring_up, stack
 
-    return bring_up.preview(stack.Stack(chosen.stack), chosen.arguments)
+    return bring_up.preview(stack.Stack(chosen.stack), chosen.arguments, whole=chosen.full)
 
 
 def _nodes(chosen: argparse.Namespace) -> None:
@@ -130,6 +137,20 @@ def _clean(chosen: argparse.Namespace) -> None:
     shutil.rmtree(paths.STATE, ignore_errors=True)
     if paths.VENV.is_symlink():
         paths.VENV.unlink()
+
+
+def _lock(chosen: argparse.Namespace) -> None:
+    _inside(chosen)
+    from lab import lock
+
+    if chosen.mirror:
+        lock.print_mirror()
+    else:
+        lock.lock()
+
+
+def _clean_artifacts(_chosen: argparse.Namespace) -> None:
+    shutil.rmtree(paths.MIRROR, ignore_errors=True)
 
 
 def _machine(chosen: argparse.Namespace) -> None:

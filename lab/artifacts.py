@@ -76,7 +76,7 @@ def order(name: str, *, kubernetes: str = versions.KUBERNETES_DEFAULT, sources: 
         build,
         recipe.digest(),
         artifact.address(arch),
-        artifact.sha256.get(arch, ""),
+        artifact.digest(arch) or "",
     )
 
 

@@ -20,6 +20,8 @@ def environment() -> dict[str, str]:
     A backend or passphrase that the user has set in the environment goes first.
     """
     values = engine.environment()
+    # The engine writes its event log only where its debugging flags are switched on.
+    values["PULUMI_DEBUG_COMMANDS"] = "true"
     values.setdefault("PULUMI_BACKEND_URL", f"file://{STATE}")
     if not {"PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"} & set(values):
         values["PULUMI_CONFIG_PASSPHRASE_FILE"] = str(PASSPHRASE)

@@ -12,7 +12,7 @@ from typing import Any
 from config.plan import ClusterPlan, machine_artifacts, machine_images, plan_cluster
 from config.settings import SettingsError, load_settings
 from config.versions import IMAGES
-from lab import artifacts, backend, base, fileserver, images, machines, mirror, network, paths, progress, stack, sweep
+from lab import artifacts, backend, base, fileserver, images, machines, mirror, network, paths, progress, review, stack, sweep, timeline
 from lab.errors import LabError
 
 READY_SECONDS = 240.0
@@ -41,8 +41,9 @@ def up(chosen: stack.Stack, arguments: list[str]) -> int:
         phases.measure("artifacts and base tree", lambda: _prepare_lab(chosen, plan))
     stack.ensure(chosen)
     replaced = _lost_machines(chosen) if chosen.is_lab else []
+    chosen.events.unlink(missing_ok=True)
     line = stack.command(
-        chosen, "up", "--yes", "--skip-preview", "--parallel", str(stack.PARALLEL),
+        chosen, "up", "--yes", "--skip-preview", "--parallel", str(stack.PARALLEL), "--event-log", str(chosen.events),
         *(argument for urn in replaced for argument in ("--replace", urn)), *arguments,
     )
     progress.note(f"$ {' '.join(line)}")
@@ -170,6 +171,9 @@ def wait_for_nodes(chosen: stack.Stack, names: list[str]) -> None:
 def _summary(chosen: stack.Stack, plan: ClusterPlan, outputs: dict[str, Any], phases: Phases) -> str:
     nodes = kubectl(chosen, "get", "nodes", "--output", "wide").stdout.rstrip()
     took = "\n".join(f"  {name:26}{seconds:7.1f} s" for name, seconds in phases.seconds.items())
+    inside = "\n".join(
+        f"    {phase.name:24}{phase.begin:4.0f} to {phase.end:.0f} s" for phase in timeline.phases(timeline.read(chosen.events))
+    )
     versions = next(iter(outputs["applied"].values()), {}).get("versions", {})
     shown = ", ".join(f"{name} {versions[name]}" for name in ("kubelet", "etcd", "containerd") if name in versions)
     suffix = "" if chosen.name == "lab" else f" STACK={chosen.name}"
@@ -181,7 +185,9 @@ Endpoint  {outputs['endpoint']}
 
 Time
 {took}
-  {'together':26}{sum(phases.seconds.values()):7.1f} s
+  {'together':26}{sum(phases.seconds.values()):7.1f} s{f"""
+  within pulumi up
+{inside}""" if inside else ''}
 
 Try next
   export KUBECONFIG=$(make --no-print-directory kubeconfig{suffix})
@@ -216,10 +222,17 @@ def down(chosen: stack.Stack, arguments: list[str]) -> int:
     return status
 
 
-def preview(chosen: stack.Stack, arguments: list[str]) -> int:
-    """Show what `up` would change; asks no machine and changes nothing."""
+def preview(chosen: stack.Stack, arguments: list[str], *, whole: bool) -> int:
+    """Show what `up` would change; asks no machine and changes nothing.
+
+    Args:
+        chosen: the stack.
+        arguments: further ones for pulumi.
+        whole: print all that the engine prints, not only the lines that change.
+    """
     plan = _plan(chosen)
     if chosen.is_lab:
         chosen.write_config(_entries(plan), str(plan.network.gateway))
     stack.ensure(chosen)
-    return stack.run(stack.command(chosen, "preview", "--diff", *arguments))
+    line = stack.command(chosen, "preview", "--diff", *arguments)
+    return stack.run(line) if whole else stack.run_filtered(line, review.changed_only)

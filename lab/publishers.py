@@ -51,7 +51,7 @@ def fetch(url: str, sha256: str, target: Path, step: progress.Step, *, checksums
     if not wanted:
         return False
     try:
-        found = _download(url, target, step)
+        found = download(url, target, step)
     except (OSError, ValueError) as error:
         progress.note(f"{url}: download failed ({error}); building it instead")
         return False
@@ -82,7 +82,8 @@ def published_digest(url: str, file: str) -> str:
     return ""
 
 
-def _download(url: str, target: Path, step: progress.Step) -> str:
+def download(url: str, target: Path, step: progress.Step) -> str:
+    """Download a URL into a file and return the sha256 of what came; OSError when it does not come whole."""
     digest, done = hashlib.sha256(), 0
     with urllib.request.urlopen(url, timeout=CONNECT_SECONDS * 10) as answer, target.open("wb") as stream:
         while chunk := answer.read(CHUNK):

@@ -6,6 +6,8 @@ Runs inside the virtual environment. Everything here is a plain `pulumi` command
 import json
 import os
 import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,6 +52,11 @@ class Stack:
     def kubeconfig(self) -> Path:
         """The administrator's kubeconfig."""
         return self.folder / "kubeconfig"
+
+    @property
+    def events(self) -> Path:
+        """The engine's event log of the last `up`."""
+        return self.folder / "events.json"
 
     @property
     def is_lab(self) -> bool:
@@ -113,6 +120,18 @@ def run(arguments: list[str]) -> int:
             return engine.wait()
         except KeyboardInterrupt:
             continue
+
+
+def run_filtered(arguments: list[str], keep: Callable[[Iterable[str]], Iterator[str]]) -> int:
+    """Run the engine and print only the lines of its output that `keep` yields; gives its exit status."""
+    colour = "always" if sys.stdout.isatty() else "never"
+    engine = subprocess.Popen(
+        [*arguments, "--color", colour], cwd=paths.PROJECT, env=backend.environment(), stdout=subprocess.PIPE, text=True
+    )
+    assert engine.stdout is not None
+    for line in keep(engine.stdout):
+        print(line, end="", flush=True)
+    return engine.wait()
 
 
 def capture(arguments: list[str]) -> str:

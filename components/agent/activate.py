@@ -1,7 +1,7 @@
 """Phase 2: make the machine what the bundle says, restart only what changed, wait until it is healthy.
 
 One activate serves the first creation, an update and a repair, and tells them apart by what it finds. What
-did not run before is started without waiting, since its peers come later in the chain; what ran is restarted
+never ran before is started without waiting, since its peers come later in the chain; what ran is restarted
 only while the cluster can spare it, and waited for.
 """
 
@@ -81,7 +81,6 @@ def _touches_critical_unit(bundle: dict[str, Any]) -> bool:
 
 def _apply(bundle: dict[str, Any], healthy: list[str]) -> list[str]:
     names = bundle["units"]
-    before = units.states(names)
     was = units.recorded()
     units.remove(
         [
@@ -97,15 +96,40 @@ def _apply(bundle: dict[str, Any], healthy: list[str]) -> list[str]:
         _join_etcd(bundle, healthy or _late_health(bundle))
     units.enable(names)
     due = units.due([units.read(name) for name in names], was)
-    running = [unit for unit in due if before[unit.name] == "active"]
-    units.start_without_waiting([unit for unit in due if unit not in running])
-    started = datetime.now(UTC)
-    for unit in running:
-        units.restart_and_wait(unit)
-    if any(unit.name == "kubelet.service" for unit in running):
-        _wait_for_node(bundle["machine"]["name"], bundle["api"], started)
+    waited = [unit for unit in due if unit.name in was] if _is_alive(bundle, healthy) else []
+    units.start_without_waiting([unit for unit in due if unit not in waited])
+    _restart_in_order(bundle, waited, healthy)
     say(f"{len(changed)} files changed; {', '.join(unit.name for unit in due) or 'nothing'} restarted")
     return [unit.name for unit in due]
+
+
+def _is_alive(bundle: dict[str, Any], healthy: list[str]) -> bool:
+    """Whether waiting for health makes sense: the cluster this machine is a part of can do its work.
+
+    Without quorum, or without any API server, units are only started: their peers come later in the chain.
+    """
+    if bundle.get("etcd"):
+        return len(healthy) >= len(bundle["etcd"]["members"]) // 2 + 1
+    return not bundle["machine"]["node"] or units.answers(f"{bundle['api']}/readyz")
+
+
+def _restart_in_order(bundle: dict[str, Any], waited: list[units.Unit], healthy: list[str]) -> None:
+    """Restart what ran before, one unit after the other, each only when the one before it is healthy.
+
+    A unit that ran before and is broken now is waited for too: or else a second try of a bad change would go on to
+    the next machine.
+    """
+    started = datetime.now(UTC)
+    for unit in waited:
+        if unit.name == "etcd.service":
+            etcd.hand_over(_own_member(bundle), bundle["etcd"]["members"], healthy)
+        units.restart_and_wait(unit)
+    if any(unit.name == "kubelet.service" for unit in waited):
+        _wait_for_node(bundle["machine"]["name"], bundle["api"], started)
+
+
+def _own_member(bundle: dict[str, Any]) -> dict[str, str]:
+    return next(member for member in bundle["etcd"]["members"] if member["name"] == bundle["machine"]["name"])
 
 
 def _late_health(bundle: dict[str, Any]) -> list[str]:
@@ -114,7 +138,7 @@ def _late_health(bundle: dict[str, Any]) -> list[str]:
 
 
 def _join_etcd(bundle: dict[str, Any], healthy: list[str]) -> None:
-    own = next(m for m in bundle["etcd"]["members"] if m["name"] == bundle["machine"]["name"])
+    own = _own_member(bundle)
     decision = etcd.join(own, bundle["etcd"]["members"], healthy)
     if decision is not etcd.Decision.START:
         say(f"etcd member {own['name']}: {decision.value}")

@@ -20,11 +20,14 @@ MAY_BE_OVERRIDDEN = {
         "audit-log-path",
         "enable-admission-plugins",
         "profiling",
+        "service-account-extend-token-expiration",
+        "shutdown-delay-duration",
+        "shutdown-watch-termination-grace-period",
         "tls-cipher-suites",
         "tls-min-version",
     },
-    "controllerManager": {"profiling", "terminated-pod-gc-threshold", "tls-min-version"},
-    "scheduler": {"profiling", "tls-min-version"},
+    "controllerManager": {"profiling", "terminated-pod-gc-threshold", "tls-cipher-suites", "tls-min-version"},
+    "scheduler": {"profiling", "tls-cipher-suites", "tls-min-version"},
 }
 UNIT_OF = {
     "apiServer": "kube-apiserver",

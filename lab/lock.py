@@ -1,0 +1,75 @@
+"""`make lock`: ask publishers for the digests that config/versions.py does not have, and commit the answer.
+
+A digest comes from the publisher's own list, beside the file. Without such a list the file is fetched once and its
+digest is noted as of now: from then on a change is refused. `--mirror` prints this computer's own digests instead,
+for `artifacts.digests` of a stack that is served by the lab's file server.
+"""
+
+import json
+import tempfile
+from pathlib import Path
+
+import yaml
+
+from config.versions import (
+    ARCHITECTURES,
+    ARTIFACTS,
+    IMAGES,
+    KUBERNETES_BINARIES,
+    KUBERNETES_SUPPORTED,
+    LOCK,
+    LOCK_FILE,
+    Artifact,
+    kubernetes_artifact,
+)
+from lab import mirror, progress, publishers
+from lab.errors import LabError
+
+
+def lock() -> None:
+    """Complete the committed lock.
+
+    Raises:
+        LabError: publishers did not answer for some; what was learned is kept.
+    """
+    learned, missing = dict(LOCK), []
+    for artifact in _all():
+        for arch in ARCHITECTURES:
+            if artifact.digest(arch):
+                continue
+            found = _ask(artifact, arch)
+            if found:
+                learned[artifact.key(arch)] = found
+            else:
+                missing.append(artifact.key(arch))
+    mirror.write_atomically(LOCK_FILE, json.dumps(learned, indent=1, sort_keys=True) + "\n")
+    if missing:
+        raise LabError(
+            f"no publisher answered for {', '.join(missing)}; run it again where the internet can be reached, or serve "
+            "them from a mirror and enter their digests in artifacts.digests ('make lock ARGS=--mirror' prints this "
+            "computer's own)"
+        )
+    progress.note(f"{LOCK_FILE.name} has every digest; commit it")
+
+
+def print_mirror() -> None:
+    """Print `artifacts.digests` for what the lab has built or fetched, to be pasted into a stack file."""
+    known = {*(f"{name}/" for name in (*KUBERNETES_BINARIES, *ARTIFACTS)), *(f"image-{name}/" for name in IMAGES)}
+    entries = {key: entry.sha256 for key, entry in mirror.read_lock().items() if key.split("/")[0] + "/" in known}
+    print(yaml.safe_dump({"digests": entries}, sort_keys=True), end="")
+
+
+def _all() -> list[Artifact]:
+    kubernetes = [kubernetes_artifact(name, version) for version in KUBERNETES_SUPPORTED for name in KUBERNETES_BINARIES]
+    return [*kubernetes, *ARTIFACTS.values()]
+
+
+def _ask(artifact: Artifact, arch: str) -> str:
+    url = artifact.address(arch)
+    if not publishers.reachable(url):
+        return ""
+    told = publishers.published_digest(f"{url}.sha256", url.rsplit("/", 1)[1])
+    if told:
+        return told
+    with tempfile.TemporaryDirectory() as folder, progress.step(f"{artifact.key(arch)}, for its digest") as step:
+        return publishers.download(url, Path(folder) / "file", step)

@@ -1,0 +1,213 @@
+"""What machines fetch and link, in which lanes workers go, and what their Nodes are told."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pulumi
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.add_ons import absent_manifests, deployments, wanted_manifests
+from components.node import CNI_PLUGINS, artifact_entries, binary_links
+from components.tree import flags, node_labels, node_taints
+from components.worker_pool import in_lanes
+from config.plan import MachinePlan, Role
+from tests.components.artifacts import MIRROR, digest_of, with_digests
+from tests.components.trees import document, lab_plan, single_plan, tree
+from tests.config.clusters import lab, plan_of
+
+CONTROL_PLANE_ARTIFACTS = [
+    "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl", "kubelet", "kube-proxy",
+    "etcd", "containerd", "runc", "cni-plugins", "crictl", "flanneld", "kube-network-policies", "image-pause",
+]  # fmt: skip
+WORKER_ARTIFACTS = [
+    "kubelet", "kube-proxy", "containerd", "runc", "cni-plugins", "crictl", "flanneld",
+    "kube-network-policies", "image-pause", "image-coredns", "image-local-path-provisioner", "image-busybox",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("machine", "names"),
+    [("cp-0", CONTROL_PLANE_ARTIFACTS), ("worker-general-0", WORKER_ARTIFACTS), ("lb-0", [])],
+)
+def test_a_machine_fetches_exactly_what_its_role_runs(machine: str, names: list[str]) -> None:
+    plan = with_digests(lab_plan())
+    assert [entry["name"] for entry in artifact_entries(plan, plan.machine(machine))] == names
+
+
+def test_an_entry_says_where_from_which_digest_and_which_binaries() -> None:
+    plan = with_digests(lab_plan())
+    entries = {entry["name"]: entry for entry in artifact_entries(plan, plan.machine("cp-0"))}
+    assert entries["etcd"] == {
+        "name": "etcd",
+        "version": "3.6.14",
+        "url": f"{MIRROR}/etcd/3.6.14/amd64/etcd-v3.6.14-linux-amd64.tar.gz",
+        "sha256": digest_of("etcd/3.6.14/amd64"),
+        "binaries": ["etcd", "etcdctl", "etcdutl"],
+    }
+    assert entries["image-pause"] == {
+        "name": "image-pause",
+        "version": "3.10.2",
+        "reference": "registry.k8s.io/pause:3.10.2",
+        "url": f"{MIRROR}/image-pause/3.10.2/amd64/pause.tar",
+        "sha256": digest_of("image-pause/3.10.2/amd64"),
+    }
+
+
+def test_without_a_mirror_artifacts_come_from_their_publishers() -> None:
+    plan = with_digests(lab_plan())
+    plan = replace(plan, artifacts=replace(plan.artifacts, mirror=None, preload_images=False))
+    urls = {entry["name"]: entry["url"] for entry in artifact_entries(plan, plan.machine("cp-0"))}
+    assert urls["kubelet"] == "https://dl.k8s.io/release/v1.37.2/bin/linux/amd64/kubelet"
+    assert all(url.startswith("https://") for url in urls.values())
+
+
+@pytest.mark.parametrize("key", ["flanneld/0.26.7/amd64", "image-coredns/1.14.6/amd64"])
+def test_an_artifact_without_a_digest_is_refused_before_anything_is_touched(key: str) -> None:
+    plan = with_digests(lab_plan())
+    known = {one: digest for one, digest in plan.artifacts.digests.items() if one != key}
+    plan = replace(plan, artifacts=replace(plan.artifacts, digests=known))
+    message = (
+        f"cluster.artifacts.digests: no sha256 is known for {key}, so no machine could check it; "
+        "run 'make lock', or enter it there. Nothing was touched."
+    )
+    with pytest.raises(pulumi.RunError, match=f"^{re.escape(message)}$"):
+        artifact_entries(plan, plan.machine("worker-general-0"))
+
+
+def test_links_point_every_binary_at_its_version_and_the_runtime_at_its_plugins() -> None:
+    plan = with_digests(lab_plan())
+    links = binary_links(plan, plan.machine("cp-0"))
+    assert links["/opt/hardway/bin/kubelet"] == "/opt/hardway/kubelet/1.37.2/kubelet"
+    assert links["/opt/hardway/bin/etcdctl"] == "/opt/hardway/etcd/3.6.14/etcdctl"
+    plugins = {link: target for link, target in links.items() if link.startswith("/opt/cni/bin/")}
+    assert plugins == {
+        f"/opt/cni/bin/{name}": f"/opt/hardway/cni-plugins/1.9.1/{name}" for name in CNI_PLUGINS
+    }
+    assert binary_links(plan, plan.machine("lb-0")) == {}
+
+
+@pytest.mark.parametrize("machine", ["cp-0", "worker-general-0", "lb-0"])
+def test_every_link_leads_into_an_artifact_that_prepare_fetches(machine: str) -> None:
+    plan = with_digests(lab_plan())
+    entries = artifact_entries(plan, plan.machine(machine))
+    fetched = {f"/opt/hardway/{one['name']}/{one['version']}/": one.get("binaries", []) for one in entries}
+    for target in binary_links(plan, plan.machine(machine)).values():
+        folder, name = target[: target.rindex("/") + 1], target.rsplit("/", 1)[1]
+        assert name in fetched[folder] or fetched[folder] == ["*"]
+
+
+def machines(count: int) -> list[MachinePlan]:
+    return [replace(lab_plan().machine("worker-general-0"), name=f"w{number}") for number in range(count)]
+
+
+def lanes(count: int, at_once: int) -> list[tuple[str, str | None]]:
+    return [(one.name, before.name if before else None) for one, before in in_lanes(machines(count), at_once)]
+
+
+@pytest.mark.parametrize(
+    ("count", "at_once", "expected"),
+    [
+        (0, 1, []),
+        (1, 1, [("w0", None)]),
+        (3, 1, [("w0", None), ("w1", "w0"), ("w2", "w1")]),
+        (4, 2, [("w0", None), ("w1", None), ("w2", "w0"), ("w3", "w1")]),
+        (5, 3, [("w0", None), ("w1", None), ("w2", None), ("w3", "w0"), ("w4", "w1")]),
+        (2, 5, [("w0", None), ("w1", None)]),
+    ],
+)
+def test_workers_wait_for_the_one_before_them_in_their_lane(
+    count: int, at_once: int, expected: list[tuple[str, str | None]]
+) -> None:
+    assert lanes(count, at_once) == expected
+
+
+@given(st.integers(0, 30), st.integers(1, 12))
+def test_never_more_workers_at_once_than_lanes(count: int, at_once: int) -> None:
+    """Whoever waits for nobody opens a lane; nobody is waited for twice, so no lane splits."""
+    waits = lanes(count, at_once)
+    assert [name for name, _ in waits] == [f"w{number}" for number in range(count)]
+    before = [other for _, other in waits if other is not None]
+    assert len(waits) - len(before) == min(count, at_once)
+    assert len(set(before)) == len(before)
+
+
+def test_a_pools_nodes_register_with_its_labels_and_taints_and_nobody_elses() -> None:
+    files = tree(single_plan(), "batch-a")
+    environment = files["/etc/kubernetes/kubelet.env"].text
+    labels = "example.com/disk=ssd,example.com/tier=batch,topology.kubernetes.io/zone=rack-2"
+    assert f'NODE_LABELS="{labels}"\n' in environment
+    assert document(files, "/var/lib/kubelet/config.yaml")["registerWithTaints"] == [
+        {"key": "example.com/batch", "value": "only", "effect": "NoSchedule"},
+        {"key": "example.com/spot", "effect": "PreferNoSchedule"},
+    ]
+    general = document(tree(lab_plan(), "worker-general-0"), "/var/lib/kubelet/config.yaml")
+    assert "registerWithTaints" not in general
+
+
+def test_the_control_plane_is_tainted_and_its_role_is_told_through_the_api() -> None:
+    plan, machine = lab_plan(), lab_plan().machine("cp-1")
+    taint = {"key": "node-role.kubernetes.io/control-plane", "value": "", "effect": "NoSchedule"}
+    assert node_taints(plan, machine) == [taint]
+    # NodeRestriction forbids a kubelet to give itself this label.
+    assert node_labels(plan, machine) == {"node-role.kubernetes.io/control-plane": ""}
+    assert "node-role" not in tree(plan, "cp-1")["/etc/kubernetes/kubelet.env"].text
+
+
+def test_a_worker_is_told_its_pool_labels_and_taints() -> None:
+    plan, machine = single_plan(), single_plan().machine("batch-a")
+    assert node_labels(plan, machine) == {
+        "hardway.dev/pool": "batch",
+        "example.com/tier": "batch",
+        "example.com/disk": "ssd",
+    }
+    assert [taint["key"] for taint in node_taints(plan, machine)] == ["example.com/batch", "example.com/spot"]
+
+
+def test_most_pods_are_the_pools_own_number_and_110_on_the_control_plane() -> None:
+    path = "/var/lib/kubelet/config.yaml"
+    assert document(tree(single_plan(), "batch-a"), path)["maxPods"] == 40
+    assert document(tree(single_plan(), "solo"), path)["maxPods"] == 110
+
+
+def test_extra_flags_stand_last_and_in_order() -> None:
+    assert flags({"v": "2", "event-ttl": "2h"}) == "--event-ttl=2h --v=2"
+    assert flags({}) == ""
+    assert (
+        'EXTRA_ARGS="--event-ttl=2h --v=2"'
+        in tree(single_plan(), "solo")["/etc/kubernetes/kube-apiserver.env"].text
+    )
+
+
+def test_an_api_server_asks_its_own_member_first_and_then_all_others() -> None:
+    text = tree(lab_plan(), "cp-1")["/etc/kubernetes/kube-apiserver.env"].text
+    order = ["172.31.0.11", "172.31.0.10", "172.31.0.12"]
+    assert f'ETCD_SERVERS="{",".join(f"https://{address}:2379" for address in order)}"' in text
+
+
+def test_the_lab_applies_every_add_on_and_waits_for_those_that_are_deployments() -> None:
+    assert list(wanted_manifests(lab_plan())) == ["rbac", "flannel", "coredns", "local-path"]
+    assert absent_manifests(lab_plan()) == {}
+    assert deployments(lab_plan()) == [("kube-system", "coredns"), ("kube-system", "local-path-provisioner")]
+
+
+def test_what_is_switched_off_is_removed_from_the_cluster() -> None:
+    assert list(wanted_manifests(single_plan())) == ["rbac", "coredns"]
+    assert list(absent_manifests(single_plan())) == ["flannel", "local-path"]
+    assert deployments(single_plan()) == [("kube-system", "coredns")]
+
+
+def test_dns_asks_outside_only_where_there_is_an_outside() -> None:
+    assert "forward . /etc/resolv.conf" in wanted_manifests(single_plan())["coredns"]
+    assert "forward ." not in wanted_manifests(lab_plan())["coredns"]
+
+
+@pytest.mark.parametrize("count", [1, 3, 5])
+def test_every_control_plane_machine_is_one_member_of_etcd(count: int) -> None:
+    plan = plan_of(lab(controlPlane={"count": count}))
+    names = [machine.name for machine in plan.machines if machine.role is Role.CONTROL_PLANE]
+    assert [member.name for member in plan.etcd.members] == names
+    assert len(names) == count

@@ -1,0 +1,402 @@
+"""The whole program as the engine sees it: which resources, below what, after what."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pulumi
+import pytest
+from pulumi.runtime.proto import resource_pb2
+
+from components import bundle
+from components.node import ACTIVATE_SECONDS, PREPARE_SECONDS
+from tests.components.test_golden import GOLDEN, compare
+from tests.components.trees import single_host
+from tests.config.clusters import hosts
+from tests.program.recording import (
+    CERT_REQUEST,
+    LOCAL,
+    LOCALLY_SIGNED,
+    PRIVATE_KEY,
+    REMOTE,
+    SELF_SIGNED,
+    Monitor,
+    Run,
+    Secret,
+    open_up,
+    plain_struct,
+    run_program,
+)
+from tests.program.runs import added, changed, lab_run, lab_with, run_of, with_artifacts
+
+CONTROL_PLANE = ("cp-0", "cp-1", "cp-2")
+WORKERS = ("worker-general-0", "worker-general-1")
+MACHINES = (*CONTROL_PLANE, *WORKERS, "lb-0")
+
+UpAndPreview = pytest.mark.parametrize("preview", [False, True], ids=["up", "preview"])
+
+
+@UpAndPreview
+def test_the_lab_is_exactly_these_many_resources(preview: bool) -> None:
+    assert Counter(resource.type for resource in lab_run(preview=preview).resources) == {
+        PRIVATE_KEY: 42,  # 3 authorities, 30 leaves, service accounts, the seed, a login, 6 machines
+        SELF_SIGNED: 3,
+        CERT_REQUEST: 30,
+        LOCALLY_SIGNED: 30,
+        REMOTE: 14,  # prepare and activate of 6 machines, add-ons, the gate
+        LOCAL: 7,  # the bridge and 6 machines
+        "hardway:index:Network": 1,
+        "hardway:index:LabFleet": 1,
+        "hardway:index:CertificateAuthority": 1,
+        "hardway:index:ControlPlane": 1,
+        "hardway:index:WorkerPool": 1,
+        "hardway:index:Kubeconfig": 1,
+        "hardway:index:NodePrepare": 6,
+        "hardway:index:NodeConfig": 6,
+        "hardway:index:NodeTask": 2,
+    }
+
+
+@UpAndPreview
+def test_names_and_parents_are_exactly_the_golden_ones(preview: bool) -> None:
+    """A logical name is identity: another one replaces the resource, and with it a key or a machine."""
+    lines = sorted(
+        resource.urn.removeprefix("urn:pulumi:test::hardway::")
+        for resource in lab_run(preview=preview).resources
+    )
+    compare(GOLDEN / "lab-program", {"resources.txt": "\n".join(lines) + "\n"})
+
+
+@UpAndPreview
+def test_every_real_resource_lies_below_a_component_of_ours(preview: bool) -> None:
+    for resource in lab_run(preview=preview).resources:
+        if resource.custom:
+            assert resource.parent_type.startswith("hardway:index:"), resource.urn
+
+
+def test_the_recording_refuses_a_urn_twice_as_the_engine_does() -> None:
+    monitor = Monitor(preview=False)
+    request = resource_pb2.RegisterResourceRequest(type="hardway:index:Network", name="twice")
+    monitor.RegisterResource(request)
+    with pytest.raises(ValueError, match="two resources have the URN .*Network::twice"):
+        monitor.RegisterResource(request)
+
+
+PREPARED_CONTROL_PLANE = {f"prepare-{name}" for name in CONTROL_PLANE}
+PREPARED_WORKERS = {f"prepare-{name}" for name in WORKERS}
+ACTIVATED_CONTROL_PLANE = {f"activate-{name}" for name in CONTROL_PLANE}
+ORDER: dict[str, set[str]] = {
+    **{f"prepare-{name}": set() for name in MACHINES},
+    "activate-cp-0": PREPARED_CONTROL_PLANE,
+    "activate-cp-1": PREPARED_CONTROL_PLANE | {"activate-cp-0"},
+    "activate-cp-2": PREPARED_CONTROL_PLANE | {"activate-cp-1"},
+    "activate-lb-0": {"prepare-lb-0"},
+    "activate-worker-general-0": PREPARED_WORKERS | ACTIVATED_CONTROL_PLANE,
+    "activate-worker-general-1": PREPARED_WORKERS | ACTIVATED_CONTROL_PLANE | {"activate-worker-general-0"},
+    "add-ons": ACTIVATED_CONTROL_PLANE,
+    "ready": {f"activate-{name}" for name in MACHINES} | {"add-ons"},
+}
+
+
+def test_the_order_of_work_is_spelled_out_for_every_command() -> None:
+    assert set(ORDER) == set(lab_run().of_type(REMOTE))
+
+
+@UpAndPreview
+@pytest.mark.parametrize("name", ORDER)
+def test_a_command_waits_for_exactly_these(name: str, preview: bool) -> None:
+    assert lab_run(preview=preview).waits_for(name) == ORDER[name]
+
+
+def test_two_at_once_means_that_two_workers_wait_for_nobody_in_their_pool() -> None:
+    pool = {"name": "general", "count": 3, "maxUnavailable": 2}
+    run = run_of(lab_with(workerPools=[pool]))
+    waits = {n: run.waits_for(f"activate-worker-general-{n}") for n in range(3)}
+    lanes = {n: {name for name in names if name.startswith("activate-worker")} for n, names in waits.items()}
+    assert lanes == {0: set(), 1: set(), 2: {"activate-worker-general-0"}}
+
+
+def test_no_command_on_a_machine_takes_an_input_from_another_but_the_gate() -> None:
+    """Along properties a replacement of one machine would cascade over all that come after it."""
+    run = lab_run()
+    commands = {resource.urn for resource in run.of_type(REMOTE).values()}
+    taking = {
+        name
+        for name, resource in run.of_type(REMOTE).items()
+        if any(urns & commands for urns in resource.input_dependencies.values())
+    }
+    assert taking == {"ready"}
+
+
+def test_a_machine_is_worked_on_only_after_it_was_made() -> None:
+    run = lab_run()
+    for name in MACHINES:
+        made = run.of_type(LOCAL)[f"machine-{name}"].urn
+        for step in ("prepare", "activate"):
+            assert made in run.command(f"{step}-{name}").dependencies
+    bridge = run.of_type(LOCAL)["bridge"].urn
+    assert all(bridge in run.of_type(LOCAL)[f"machine-{name}"].dependencies for name in MACHINES)
+
+
+def test_one_time_steps_run_on_the_operations_machine_of_the_settings() -> None:
+    value = lab_with(controlPlane={"count": 3, "operationsMachine": "cp-2"})
+    for run, host in ((lab_run(), "172.31.0.10"), (run_of(value), "172.31.0.12")):
+        for step in ("add-ons", "ready"):
+            assert run.command(step).inputs["connection"]["host"] == host
+
+
+def test_every_command_line_is_the_constant_of_its_phase() -> None:
+    for name, resource in lab_run().of_type(REMOTE).items():
+        seconds = PREPARE_SECONDS if name.startswith("prepare-") else ACTIVATE_SECONDS
+        assert resource.inputs["create"] == bundle.remote_command(seconds), name
+
+
+def test_commands_on_machines_have_no_way_in_but_standard_input() -> None:
+    """Triggers replace, environment needs sshd's consent, and a delete would hang on a dead machine."""
+    for name, resource in lab_run().of_type(REMOTE).items():
+        assert set(resource.inputs) == {
+            "addPreviousOutputInEnv",
+            "connection",
+            "create",
+            "logging",
+            "stdin",
+        }, name
+        assert resource.inputs["addPreviousOutputInEnv"] is False
+        assert isinstance(resource.inputs["stdin"], Secret)
+
+
+def test_commands_on_this_computer_call_the_lab_and_nothing_else() -> None:
+    lines = {
+        name: (resource.inputs["create"], resource.inputs["delete"])
+        for name, resource in lab_run().of_type(LOCAL).items()
+    }
+    machine = "python3 -m lab machine"
+    assert lines == {
+        "bridge": ("python3 -m lab network create", "python3 -m lab network delete"),
+        **{f"machine-{name}": (f"{machine} create", f"{machine} delete {name}") for name in MACHINES},
+    }
+
+
+def test_a_machine_of_the_lab_goes_before_its_successor_comes() -> None:
+    """Both would have the same address."""
+    assert all(resource.delete_before_replace for resource in lab_run().of_type(LOCAL).values())
+
+
+def test_every_connection_is_pinned_to_the_key_of_its_own_machine() -> None:
+    run = lab_run()
+    addresses = {f"172.31.0.{10 + n}": f"cp-{n}" for n in range(3)}
+    addresses |= {f"172.31.0.{20 + n}": f"worker-general-{n}" for n in range(2)} | {"172.31.0.5": "lb-0"}
+    for resource in run.of_type(REMOTE).values():
+        connection = resource.inputs["connection"]
+        machine = addresses[connection["host"]]
+        assert connection["hostKey"] == f"ssh-ed25519 ssh-host-{machine}"
+        assert connection["dialErrorLimit"] == 60
+
+
+def test_the_identity_of_its_machine_is_in_what_every_phase_gets() -> None:
+    """A replaced machine keeps name, address and host key: nothing else tells that it is empty."""
+    run = lab_run()
+    for name in MACHINES:
+        for step in ("prepare", "activate"):
+            assert run.document(f"{step}-{name}")["identity"] == f"nonce of machine-{name}"
+    applied = run.document("ready")["applied"]
+    assert {name: one["identity"] for name, one in applied.items()} == {
+        name: f"nonce of machine-{name}" for name in MACHINES
+    }
+
+
+def test_a_new_worker_touches_nobody_but_the_gate() -> None:
+    before, after = lab_run(), run_of(lab_with(workerPools=[{"name": "general", "count": 3}]))
+    assert changed(before, after) == {
+        "hardway:index:WorkerPool pool-general": {"machines"},
+        "hardway:index:NodeTask ready": {"nodes"},
+        "command:remote:Command ready": {"stdin"},
+    }
+    new = "worker-general-2"
+    leaves = {
+        f"{kind} {leaf}-{new}"
+        for kind in (PRIVATE_KEY, CERT_REQUEST, LOCALLY_SIGNED)
+        for leaf in ("kubelet", "kubelet-client")
+    }
+    assert added(before, after) == leaves | {
+        f"{PRIVATE_KEY} ssh-host-{new}",
+        f"{LOCAL} machine-{new}",
+        f"hardway:index:NodePrepare prepare-{new}",
+        f"{REMOTE} prepare-{new}",
+        f"hardway:index:NodeConfig activate-{new}",
+        f"{REMOTE} activate-{new}",
+    }
+
+
+def test_a_new_pool_touches_nobody_but_the_gate() -> None:
+    pools = [{"name": "general", "count": 2}, {"name": "batch", "count": 1, "block": 1}]
+    assert set(changed(lab_run(), run_of(lab_with(workerPools=pools)))) == {
+        "hardway:index:NodeTask ready",
+        "command:remote:Command ready",
+    }
+
+
+def files_that_differ(before: Run, after: Run) -> dict[str, set[str]]:
+    """By NodeConfig, the paths whose shown text differs between two runs."""
+    result: dict[str, set[str]] = {}
+    for name, resource in after.of_type("hardway:index:NodeConfig").items():
+        old, new = before.of_type("hardway:index:NodeConfig")[name].inputs["files"], resource.inputs["files"]
+        paths = {path for path in {*old, *new} if old.get(path) != new.get(path)}
+        if paths:
+            result[name] = paths
+    return result
+
+
+@UpAndPreview
+def test_another_number_of_pods_shows_one_line_of_one_file_on_each_worker(preview: bool) -> None:
+    pool = {"name": "general", "count": 2, "kubelet": {"maxPods": 90}}
+    before, after = lab_run(preview=preview), run_of(lab_with(workerPools=[pool]), preview=preview)
+    config = "/var/lib/kubelet/config.yaml"
+    assert files_that_differ(before, after) == {f"activate-{name}": {config} for name in WORKERS}
+    for name in WORKERS:
+        shown = [
+            run.of_type("hardway:index:NodeConfig")[f"activate-{name}"].inputs["files"][config]
+            for run in (before, after)
+        ]
+        old, new = (text.splitlines() for text in shown)
+        assert [(a, b) for a, b in zip(old, new, strict=True) if a != b] == [("maxPods: 110", "maxPods: 90")]
+
+
+def test_another_number_of_pods_changes_what_those_workers_and_the_gate_get() -> None:
+    pool = {"name": "general", "count": 2, "kubelet": {"maxPods": 90}}
+    assert changed(lab_run(), run_of(lab_with(workerPools=[pool]))) == {
+        **{f"hardway:index:NodeConfig activate-{name}": {"files"} for name in WORKERS},
+        **{f"command:remote:Command activate-{name}": {"stdin"} for name in WORKERS},
+        "command:remote:Command ready": {"stdin"},
+    }
+
+
+def test_another_flag_of_the_api_server_changes_one_file_of_the_control_plane() -> None:
+    flag = {"count": 3, "apiServer": {"extraArgs": {"event-ttl": "2h"}}}
+    after = run_of(lab_with(controlPlane=flag))
+    path = "/etc/kubernetes/kube-apiserver.env"
+    assert files_that_differ(lab_run(), after) == {f"activate-{name}": {path} for name in CONTROL_PLANE}
+
+
+def test_a_new_generation_replaces_every_leafs_key_and_no_authoritys() -> None:
+    before, after = lab_run(), run_of(lab_with(certificates={"generation": 2}))
+    triggers = {
+        name: (before.of_type(PRIVATE_KEY)[name].replacement_trigger, key.replacement_trigger)
+        for name, key in after.of_type(PRIVATE_KEY).items()
+    }
+    renewed = {name for name, values in triggers.items() if values == (1, 2)}
+    assert renewed == set(after.of_type(LOCALLY_SIGNED))
+    assert len(renewed) == 30
+    assert {values for name, values in triggers.items() if name not in renewed} == {(None, None)}
+
+
+@UpAndPreview
+def test_a_machines_tree_is_shown_whole_even_before_anything_exists(preview: bool) -> None:
+    inputs = lab_run(preview=preview).of_type("hardway:index:NodeConfig")["activate-cp-0"].inputs
+    assert set(inputs) == {"files", "secretFiles", "versions"}
+    golden = {
+        "/" + str(path.relative_to(GOLDEN / "lab/cp-0"))
+        for path in (GOLDEN / "lab/cp-0").rglob("*")
+        if path.is_file()
+    }
+    staged = {"/etc/sysctl.d/90-kubernetes.conf", "/etc/modules-load.d/kubernetes.conf"}
+    assert set(inputs["files"]) == golden - staged
+
+
+def test_secret_files_are_shown_as_keyed_digests() -> None:
+    inputs = lab_run().of_type("hardway:index:NodeConfig")["activate-worker-general-0"].inputs
+    digests = inputs["secretFiles"]
+    assert "/etc/kubernetes/pki/kubelet.key" in digests
+    assert all(len(text) == 32 and int(text, 16) >= 0 for text in digests.values())
+
+
+def test_what_was_applied_is_told_by_the_machines_themselves() -> None:
+    exported = lab_run().exports["applied"]
+    assert set(exported) == set(MACHINES)
+    for name, one in exported.items():
+        assert one["identity"] == f"nonce of machine-{name}"
+        assert one["digest"] == lab_run().document(f"activate-{name}")["digest"]
+    assert exported["worker-general-0"]["versions"]["kubelet"] == "1.37.2"
+
+
+def test_the_exports_are_exactly_these() -> None:
+    exports = lab_run().exports
+    assert set(exports) == {
+        "applied", "certificates", "endpoint", "kubeconfig", "machines", "ready", "sshHostKeys", "sshPrivateKey",
+    }  # fmt: skip
+    assert exports["endpoint"] == "https://172.31.0.5:6443"
+    assert exports["machines"]["worker-general-1"] == {"role": "worker", "address": "172.31.0.21"}
+    assert exports["certificates"]["admin"] == "2027-01-02T03:04:05Z"
+
+
+def hosts_settings(key: Path, **changes: object) -> dict[str, object]:
+    """The hosts example with the operator's key in a file."""
+    value = hosts(**changes)
+    value["platform"]["ssh"]["privateKeyFile"] = str(key)
+    return with_artifacts(value)
+
+
+@pytest.fixture
+def login_key(tmp_path: Path) -> Path:
+    path = tmp_path / "login"
+    path.write_text("the operator's own key\n")
+    return path
+
+
+@UpAndPreview
+def test_hosts_stand_on_the_same_graph_without_making_a_machine(login_key: Path, preview: bool) -> None:
+    run = run_of(hosts_settings(login_key), preview=preview)
+    assert run.of_type(LOCAL) == {}
+    assert set(run.of_type("hardway:index:NodeConfig")) == {
+        "activate-cp-a", "activate-cp-b", "activate-cp-c", "activate-worker-a", "activate-worker-b", "activate-balancer",
+    }  # fmt: skip
+
+
+def test_a_host_is_reached_as_its_settings_say(login_key: Path) -> None:
+    run = run_of(hosts_settings(login_key))
+    connection = open_up(run.command("activate-worker-b").inputs["connection"])
+    assert {name: connection[name] for name in ("host", "port", "user", "privateKey")} == {
+        "host": "worker-b.example.com",
+        "port": 2222,
+        "user": "admin",
+        "privateKey": "the operator's own key\n",
+    }
+    assert connection["hostKey"].endswith("ExamplE")
+    assert run.document("activate-worker-b")["identity"] == connection["hostKey"]
+
+
+def test_without_a_cni_of_ours_the_gate_waits_for_no_node(login_key: Path) -> None:
+    value = single_host()
+    value["platform"]["ssh"]["privateKeyFile"] = str(login_key)
+    gate = run_of(with_artifacts(value)).document("ready")
+    assert (gate["nodes"], gate["deployments"]) == ([], [])
+
+
+def test_a_missing_login_key_is_told_before_anything_is_touched(tmp_path: Path) -> None:
+    value = hosts_settings(tmp_path / "absent")
+    with pytest.raises(pulumi.RunError, match=r"privateKeyFile: .*/absent cannot be read \(No such file"):
+        run_program(value)
+
+
+def test_mistakes_in_the_settings_are_told_all_at_once_under_the_stack_files_name() -> None:
+    value = {**lab_with(), "controlPlane": {"count": 2}, "nonsense": 1}
+    with pytest.raises(pulumi.RunError) as caught:
+        run_program(value, stack="dev")
+    text = str(caught.value)
+    assert "Pulumi.dev.yaml" in text
+    assert "cluster.controlPlane.count" in text
+    assert "cluster.nonsense" in text
+
+
+def test_an_artifact_without_a_digest_stops_the_program(login_key: Path) -> None:
+    value = {**lab_with(), "artifacts": {"mirror": "http://mirror.example:1"}}
+    with pytest.raises(pulumi.RunError, match="no sha256 is known for kube-apiserver/1.37.2/amd64"):
+        run_program(value)
+
+
+def test_what_the_wire_calls_a_secret_is_one_here() -> None:
+    run = lab_run()
+    key = run.of_type(CERT_REQUEST)["admin"].inputs["privateKeyPem"]
+    assert isinstance(key, Secret)
+    assert plain_struct(resource_pb2.RegisterResourceRequest().object) == {}
