@@ -16,7 +16,13 @@ from lab import paths, stack, timeline
 def timed(*arguments: str) -> float:
     """Run a command of the lab and give its seconds; ends the program when it fails."""
     begin = time.monotonic()
-    done = subprocess.run([sys.executable, "-m", "lab", *arguments], cwd=paths.PROJECT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "lab", *arguments],
+        cwd=paths.PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode:
         sys.exit(f"lab {' '.join(arguments)} failed:\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
     return time.monotonic() - begin
@@ -33,7 +39,10 @@ def main() -> None:
     staged, ready = phases["artifacts staged"].end, phases["Nodes and DNS ready"].end
     rows = [
         ("make up, artifacts cached", up),
-        *((f"  {phase.name}, {phase.begin:.0f} to {phase.end:.0f} s", phase.end - phase.begin) for phase in phases.values()),
+        *(
+            (f"  {phase.name}, {phase.begin:.0f} to {phase.end:.0f} s", phase.end - phase.begin)
+            for phase in phases.values()
+        ),
         ("artifacts staged to all Ready", ready - staged),
         ("make up with nothing to do", nothing),
         ("make down", down),

@@ -40,7 +40,9 @@ def _parser() -> argparse.ArgumentParser:
     tool = commands.add_parser("tools", help="install what the computer lacks")
     tool.set_defaults(run=lambda chosen: tools.ensure())
     lock = commands.add_parser("lock", help="complete the committed digests from the publishers")
-    lock.add_argument("--mirror", action="store_true", help="print the digests of what this computer has built")
+    lock.add_argument(
+        "--mirror", action="store_true", help="print the digests of what this computer has built"
+    )
     lock.set_defaults(run=_lock)
     artifacts = commands.add_parser("clean-artifacts", help="remove the cached artifacts and images")
     artifacts.set_defaults(run=_clean_artifacts)

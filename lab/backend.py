@@ -5,6 +5,7 @@ import os
 import secrets
 import socket
 from pathlib import Path
+from typing import Any
 
 from lab import engine, paths, progress
 from lab.errors import LabError
@@ -56,11 +57,13 @@ def release_dead_locks(stack: str) -> None:
                 f"stack {stack}: process {holder.get('pid')} on {holder.get('hostname')} works on it since "
                 f"{holder.get('timestamp')}; wait for its end"
             )
-        progress.note(f"stack {stack}: its engine (process {holder.get('pid')}) was killed; its lock is taken away")
+        progress.note(
+            f"stack {stack}: its engine (process {holder.get('pid')}) was killed; its lock is taken away"
+        )
         lock.unlink()
 
 
-def _read(lock: Path) -> dict[str, object]:
+def _read(lock: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(lock.read_text()))
     except (OSError, ValueError):

@@ -2,20 +2,31 @@
 
 import ipaddress
 import json
-import subprocess
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from config.plan import ClusterPlan, machine_artifacts, machine_images, plan_cluster
+from config.plan import ClusterPlan, machine_artifacts, plan_cluster
 from config.settings import SettingsError, load_settings
 from config.versions import IMAGES
-from lab import artifacts, backend, base, fileserver, images, machines, mirror, network, paths, progress, review, stack, sweep, timeline
+from lab import (
+    artifacts,
+    backend,
+    base,
+    cluster,
+    fileserver,
+    images,
+    machines,
+    mirror,
+    network,
+    progress,
+    review,
+    stack,
+    sweep,
+)
 from lab.errors import LabError
-
-READY_SECONDS = 240.0
 
 
 @dataclass
@@ -43,8 +54,17 @@ def up(chosen: stack.Stack, arguments: list[str]) -> int:
     replaced = _lost_machines(chosen) if chosen.is_lab else []
     chosen.events.unlink(missing_ok=True)
     line = stack.command(
-        chosen, "up", "--yes", "--skip-preview", "--parallel", str(stack.PARALLEL), "--event-log", str(chosen.events),
-        *(argument for urn in replaced for argument in ("--replace", urn)), *arguments,
+        chosen,
+        "up",
+        "--yes",
+        "--skip-preview",
+        "--parallel",
+        str(stack.PARALLEL),
+        "--suppress-outputs",
+        "--event-log",
+        str(chosen.events),
+        *(argument for urn in replaced for argument in ("--replace", urn)),
+        *arguments,
     )
     progress.note(f"$ {' '.join(line)}")
     status: int = phases.measure("pulumi up", lambda: stack.run(line))
@@ -52,8 +72,8 @@ def up(chosen: stack.Stack, arguments: list[str]) -> int:
         progress.note(_after_failure(chosen))
         return status
     outputs = stack.save_outputs(chosen)
-    phases.measure("all Nodes Ready", lambda: wait_for_nodes(chosen, [node.name for node in plan.nodes]))
-    print(_summary(chosen, plan, outputs, phases))
+    phases.measure("all Nodes Ready", lambda: cluster.wait_for_nodes(chosen, plan))
+    print(cluster.summary(chosen, plan, outputs, phases.seconds))
     return 0
 
 
@@ -76,7 +96,7 @@ def _prepare_lab(chosen: stack.Stack, plan: ClusterPlan) -> None:
     def make_base() -> None:
         try:
             base.ensure()
-        except BaseException as error:  # noqa: BLE001 - raised again by the thread that waits
+        except BaseException as error:
             failures.append(error)
 
     beside = threading.Thread(target=make_base, name="base tree")
@@ -99,102 +119,39 @@ def _prepare_lab(chosen: stack.Stack, plan: ClusterPlan) -> None:
 
 def _entries(plan: ClusterPlan) -> dict[str, mirror.LockEntry]:
     names = {artifact.name for machine in plan.machines for artifact in machine_artifacts(plan, machine)}
-    entries = artifacts.ensure([name for name in artifacts.names() if name in names], kubernetes=plan.kubernetes_version)
+    entries = artifacts.ensure(
+        [name for name in artifacts.names() if name in names], kubernetes=plan.kubernetes_version
+    )
     return entries | images.ensure(list(IMAGES))
 
 
 def _lost_machines(chosen: stack.Stack) -> list[str]:
-    """Resources of machines that the state has and this computer has not: disks thrown away behind the engine's back."""
-    if not stack.exists(chosen):
+    """Resources of machines whose disk was thrown away behind the engine's back, which has to make them anew.
+
+    A machine counts as lost when this computer has none of its name, or one with another identity than it confirmed.
+    """
+    present = {machine.name: machine.identity for machine in machines.list_machines()}
+    confirmed = chosen.outputs()["applied"] if chosen.outputs_file.exists() else {}
+    if confirmed and all(present.get(name) == machine["identity"] for name, machine in confirmed.items()):
         return []
-    confirmed = chosen.outputs().get("applied", {}) if chosen.outputs_file.exists() else {}
-    present = {
-        machine.name
-        for machine in machines.list_machines()
-        if confirmed.get(machine.name, {}).get("identity", machine.identity) == machine.identity
-    }
-    exported = json.loads(stack.capture(["pulumi", "stack", "export", "--stack", chosen.name]))
-    resources = (exported.get("deployment") or {}).get("resources") or []
     lost = []
-    for resource in resources:
-        name = str(resource["urn"]).rsplit("::", 1)[1]
-        if resource["type"] == "command:local:Command" and name.startswith("machine-") and name[8:] not in present:
-            progress.note(f"machine {name[8:]} has lost its disk: it is made anew and filled again")
-            lost.append(str(resource["urn"]))
+    for urn in stack.commands(chosen):
+        name = urn.rsplit("::machine-", 1)[-1]
+        known = confirmed.get(name, {}).get("identity")
+        if name != urn and (name not in present or known not in (None, present[name])):
+            progress.note(f"machine {name} has lost its disk: it is made anew and filled again")
+            lost.append(urn)
     return lost
 
 
 def _after_failure(chosen: stack.Stack) -> str:
+    """What is still to do, as the engine itself tells, and how to go on."""
+    pending = stack.pending(chosen)
+    told = f"\nNot yet confirmed: {', '.join(pending)}." if pending else ""
     return (
-        f"\nThe run stopped; what was done is kept. Correct the cause named above and run 'make up STACK={chosen.name}' "
-        "again: it goes on from there."
+        f"\nThe run stopped; what was done is kept.{told}\nCorrect the cause named above and run "
+        f"'make up STACK={chosen.name}' again: it goes on from there."
     )
-
-
-def kubectl(chosen: stack.Stack, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run our own kubectl as the cluster's administrator."""
-    line = [str(kubectl_path(_plan(chosen).kubernetes_version)), "--kubeconfig", str(chosen.kubeconfig), *arguments]
-    return subprocess.run(line, capture_output=True, text=True, check=False, timeout=120)
-
-
-def kubectl_path(version: str) -> Any:
-    """The client of the cluster's version, from the mirror; any `kubectl` of PATH where there is none."""
-    path = paths.MIRROR / "kubectl" / version / paths.architecture() / "kubectl"
-    if not path.exists():
-        return "kubectl"
-    path.chmod(0o755)
-    return path
-
-
-def wait_for_nodes(chosen: stack.Stack, names: list[str]) -> None:
-    """Wait until every planned Node is Ready: after a reboot the engine has nothing to do, but machines do.
-
-    Raises:
-        LabError: not all in time, with what the API says of them.
-    """
-    deadline = time.monotonic() + READY_SECONDS
-    query = "jsonpath={range .items[*]}{.metadata.name}={.status.conditions[?(@.type=='Ready')].status} {end}"
-    while True:
-        seen = kubectl(chosen, "get", "nodes", "--output", query, "--request-timeout=5s")
-        ready = {word.partition("=")[0] for word in seen.stdout.split() if word.endswith("=True")}
-        if set(names) <= ready:
-            return
-        if time.monotonic() > deadline:
-            missing = ", ".join(sorted(set(names) - ready))
-            raise LabError(
-                f"not Ready after {READY_SECONDS:.0f} s: {missing}. {seen.stderr.strip()}\n"
-                f"'make ssh NODE={sorted(set(names) - ready)[0]}' lets you look ('systemctl --failed', 'journalctl -u kubelet')"
-            )
-        time.sleep(1)
-
-
-def _summary(chosen: stack.Stack, plan: ClusterPlan, outputs: dict[str, Any], phases: Phases) -> str:
-    nodes = kubectl(chosen, "get", "nodes", "--output", "wide").stdout.rstrip()
-    took = "\n".join(f"  {name:26}{seconds:7.1f} s" for name, seconds in phases.seconds.items())
-    inside = "\n".join(
-        f"    {phase.name:24}{phase.begin:4.0f} to {phase.end:.0f} s" for phase in timeline.phases(timeline.read(chosen.events))
-    )
-    versions = next(iter(outputs["applied"].values()), {}).get("versions", {})
-    shown = ", ".join(f"{name} {versions[name]}" for name in ("kubelet", "etcd", "containerd") if name in versions)
-    suffix = "" if chosen.name == "lab" else f" STACK={chosen.name}"
-    return f"""
-{nodes}
-
-Cluster {plan.name}: Kubernetes {plan.kubernetes_version}{f' ({shown})' if shown else ''}
-Endpoint  {outputs['endpoint']}
-
-Time
-{took}
-  {'together':26}{sum(phases.seconds.values()):7.1f} s{f"""
-  within pulumi up
-{inside}""" if inside else ''}
-
-Try next
-  export KUBECONFIG=$(make --no-print-directory kubeconfig{suffix})
-  kubectl get pods --all-namespaces         ({kubectl_path(plan.kubernetes_version)})
-  make ssh NODE={plan.control_plane[0].name}{suffix}
-  make preview{suffix}      after a change in {chosen.source.name}
-  make down{suffix}"""
 
 
 def down(chosen: stack.Stack, arguments: list[str]) -> int:
@@ -203,7 +160,9 @@ def down(chosen: stack.Stack, arguments: list[str]) -> int:
     backend.prepare()
     backend.release_dead_locks(chosen.name)
     if stack.exists(chosen):
-        line = stack.command(chosen, "destroy", "--yes", "--skip-preview", "--parallel", str(stack.PARALLEL), *arguments)
+        line = stack.command(
+            chosen, "destroy", "--yes", "--skip-preview", "--parallel", str(stack.PARALLEL), *arguments
+        )
         progress.note(f"$ {' '.join(line)}")
         status = stack.run(line)
     if chosen.is_lab:
@@ -217,7 +176,12 @@ def down(chosen: stack.Stack, arguments: list[str]) -> int:
             # The machines are gone, whatever the state says of them.
             stack.capture(["pulumi", "stack", "rm", chosen.name, "--force", "--yes", "--preserve-config"])
             status = 0
-    for path in (chosen.outputs_file, chosen.kubeconfig, chosen.folder / "ssh_key", chosen.folder / "known_hosts"):
+    for path in (
+        chosen.outputs_file,
+        chosen.kubeconfig,
+        chosen.folder / "ssh_key",
+        chosen.folder / "known_hosts",
+    ):
         path.unlink(missing_ok=True)
     return status
 

@@ -54,13 +54,20 @@ def lock() -> None:
 
 def print_mirror() -> None:
     """Print `artifacts.digests` for what the lab has built or fetched, to be pasted into a stack file."""
-    known = {*(f"{name}/" for name in (*KUBERNETES_BINARIES, *ARTIFACTS)), *(f"image-{name}/" for name in IMAGES)}
-    entries = {key: entry.sha256 for key, entry in mirror.read_lock().items() if key.split("/")[0] + "/" in known}
+    known = {
+        *(f"{name}/" for name in (*KUBERNETES_BINARIES, *ARTIFACTS)),
+        *(f"image-{name}/" for name in IMAGES),
+    }
+    entries = {
+        key: entry.sha256 for key, entry in mirror.read_lock().items() if key.split("/")[0] + "/" in known
+    }
     print(yaml.safe_dump({"digests": entries}, sort_keys=True), end="")
 
 
 def _all() -> list[Artifact]:
-    kubernetes = [kubernetes_artifact(name, version) for version in KUBERNETES_SUPPORTED for name in KUBERNETES_BINARIES]
+    kubernetes = [
+        kubernetes_artifact(name, version) for version in KUBERNETES_SUPPORTED for name in KUBERNETES_BINARIES
+    ]
     return [*kubernetes, *ARTIFACTS.values()]
 
 
@@ -71,5 +78,8 @@ def _ask(artifact: Artifact, arch: str) -> str:
     told = publishers.published_digest(f"{url}.sha256", url.rsplit("/", 1)[1])
     if told:
         return told
-    with tempfile.TemporaryDirectory() as folder, progress.step(f"{artifact.key(arch)}, for its digest") as step:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        progress.step(f"{artifact.key(arch)}, for its digest") as step,
+    ):
         return publishers.download(url, Path(folder) / "file", step)

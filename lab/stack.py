@@ -74,9 +74,13 @@ class Stack:
             value = document["config"]["hardway:cluster"]
             return {"platform": {"kind": ""}, **value}
         except FileNotFoundError:
-            raise LabError(f"{self.source.name}: no such file; copy Pulumi.lab.yaml, or name another STACK=") from None
+            raise LabError(
+                f"{self.source.name}: no such file; copy Pulumi.lab.yaml, or name another STACK="
+            ) from None
         except (yaml.YAMLError, KeyError, TypeError) as error:
-            raise LabError(f"{self.source.name}: cannot be read as a stack file ({error}); compare Pulumi.lab.yaml") from None
+            raise LabError(
+                f"{self.source.name}: cannot be read as a stack file ({error}); compare Pulumi.lab.yaml"
+            ) from None
 
     def outputs(self) -> dict[str, Any]:
         """What the last good run gave out.
@@ -87,7 +91,9 @@ class Stack:
         try:
             return dict(json.loads(self.outputs_file.read_text()))
         except FileNotFoundError:
-            raise LabError(f"stack {self.name}: nothing is built yet; run 'make up STACK={self.name}'") from None
+            raise LabError(
+                f"stack {self.name}: nothing is built yet; run 'make up STACK={self.name}'"
+            ) from None
 
     def write_config(self, entries: dict[str, mirror.LockEntry], address: str) -> None:
         """Generate the lab's configuration: the committed one plus the mirror and the digests of what it serves."""
@@ -126,7 +132,11 @@ def run_filtered(arguments: list[str], keep: Callable[[Iterable[str]], Iterator[
     """Run the engine and print only the lines of its output that `keep` yields; gives its exit status."""
     colour = "always" if sys.stdout.isatty() else "never"
     engine = subprocess.Popen(
-        [*arguments, "--color", colour], cwd=paths.PROJECT, env=backend.environment(), stdout=subprocess.PIPE, text=True
+        [*arguments, "--color", colour],
+        cwd=paths.PROJECT,
+        env=backend.environment(),
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert engine.stdout is not None
     for line in keep(engine.stdout):
@@ -156,6 +166,27 @@ def exists(stack: Stack) -> bool:
     return (backend.STATE / ".pulumi" / "stacks" / backend.PROJECT_NAME / f"{stack.name}.json").exists()
 
 
+def commands(stack: Stack) -> list[str]:
+    """URNs of the local commands in the stack's state: the machines and the bridge."""
+    if not exists(stack):
+        return []
+    exported = json.loads(capture(["pulumi", "stack", "export", "--stack", stack.name]))
+    resources = (exported.get("deployment") or {}).get("resources") or []
+    return [str(resource["urn"]) for resource in resources if resource["type"] == "command:local:Command"]
+
+
+def pending(stack: Stack) -> list[str]:
+    """Commands that the engine would still run, by their logical names; none when it cannot tell."""
+    try:
+        told = json.loads(capture(command(stack, "preview", "--json")))
+    except (LabError, ValueError):
+        return []
+    steps = [step for step in told.get("steps", []) if step["op"] != "same"]
+    return [
+        str(step["urn"]).rsplit("::", 1)[1] for step in steps if "command:remote:Command::" in step["urn"]
+    ]
+
+
 def ensure(stack: Stack) -> None:
     """Have the stack in the backend."""
     backend.prepare()
@@ -172,7 +203,10 @@ def save_outputs(stack: Stack) -> dict[str, Any]:
     _write_private(stack.outputs_file, text)
     _write_private(stack.kubeconfig, outputs["kubeconfig"])
     _write_private(stack.folder / "ssh_key", outputs["sshPrivateKey"])
-    known = [f"{outputs['machines'][name]['address']} {key.strip()}" for name, key in outputs["sshHostKeys"].items()]
+    known = [
+        f"{outputs['machines'][name]['address']} {key.strip()}"
+        for name, key in outputs["sshHostKeys"].items()
+    ]
     _write_private(stack.folder / "known_hosts", "\n".join(known) + "\n")
     return outputs
 
@@ -195,7 +229,24 @@ def ssh_command(stack: Stack, name: str, remote_command: str | None) -> list[str
         raise LabError(f"NODE={name}: no such machine in stack {stack.name}; there are {', '.join(machines)}")
     machine = machines[name]
     options = [
-        "-F", "none", "-i", str(stack.folder / "ssh_key"), "-o", f"UserKnownHostsFile={stack.folder / 'known_hosts'}",
-        "-o", "StrictHostKeyChecking=yes", "-o", "IdentitiesOnly=yes", "-o", "LogLevel=ERROR", "-o", "ConnectTimeout=10",
+        "-F",
+        "none",
+        "-i",
+        str(stack.folder / "ssh_key"),
+        "-o",
+        f"UserKnownHostsFile={stack.folder / 'known_hosts'}",
+        "-o",
+        "StrictHostKeyChecking=yes",
+        "-o",
+        "IdentitiesOnly=yes",
+        "-o",
+        "LogLevel=ERROR",
+        "-o",
+        "ConnectTimeout=10",
     ]
-    return ["ssh", *options, f"{machine.get('user', 'root')}@{machine['address']}", *([remote_command] if remote_command else [])]
+    return [
+        "ssh",
+        *options,
+        f"{machine.get('user', 'root')}@{machine['address']}",
+        *([remote_command] if remote_command else []),
+    ]

@@ -1,8 +1,8 @@
-"""The scored checks of the CIS Kubernetes Benchmark 1.12, as kube-bench numbers them, asked of the running machines.
+"""The scored checks of the CIS Kubernetes Benchmark 1.12, numbered as kube-bench does, on running machines.
 
-A table of our own: every row says what is looked at here, where the components are systemd units and not Pods.
-kube-bench itself wants its own configuration (docs/kube-bench); this needs nothing but SSH. `python3 -m
-tests.e2e.cis [--stack STACK]` prints the table of a cluster that stands.
+A table of our own: every row says what is looked at here, where the components are systemd units and not
+Pods. It needs nothing but SSH. `python3 -m tests.e2e.cis [--stack STACK]` prints the table of a cluster that
+stands. What kube-bench does not score (its manual checks) is left out.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def _kubelet(path: str, good: Callable[[Any], bool]) -> Judge:
         for key in path.split("."):
             value = value.get(key) if isinstance(value, dict) else None
         overridden = (
-            facts.flags["kubelet"].keys() - {"config", "config-dir", "kubeconfig", "v"} - _KUBELET_OWN
+            facts.flags.get("kubelet", {}).keys() - {"config", "config-dir", "kubeconfig", "v"} - _KUBELET_OWN
         )
         if overridden:
             return f"flags beside the configuration: {sorted(overridden)}"
@@ -305,7 +305,8 @@ def look(cluster: Cluster, machine: str) -> Facts:
     """Collect a machine's facts over one SSH command."""
     script = (
         f"for p in {' '.join(PROCESSES)}; do pid=$(systemctl show --property=MainPID --value $p.service); "
-        "[ \"$pid\" = 0 ] || { echo \"process $p\"; tr '\\0' '\\n' < /proc/$pid/cmdline | sed 's/^/flag /'; }; done; "
+        '[ "$pid" = 0 ] || { echo "process $p"; '
+        "tr '\\0' '\\n' < /proc/$pid/cmdline | sed 's/^/flag /'; }; done; "
         f"find /etc/kubernetes {UNITS} /var/lib/etcd /var/lib/kubelet/config.yaml -maxdepth 3 2>/dev/null "
         "-not -type l -printf 'file %m %u:%g %p\\n'"
     )
@@ -330,7 +331,8 @@ def look(cluster: Cluster, machine: str) -> Facts:
 def _kubelet_configuration(cluster: Cluster, machine: str) -> dict[str, Any]:
     text = cluster.ssh(
         machine,
-        "cat /var/lib/kubelet/config.yaml; for f in /etc/kubernetes/kubelet.conf.d/*.conf; do echo; echo ---; cat $f; done",
+        "cat /var/lib/kubelet/config.yaml; "
+        "for f in /etc/kubernetes/kubelet.conf.d/*.conf; do echo; echo ---; cat $f; done",
     )
     merged: dict[str, Any] = {}
     for document in yaml.safe_load_all(text):
@@ -359,8 +361,8 @@ def table(cluster: Cluster, rows: list[Row]) -> str:
     lines = [
         "# CIS Kubernetes Benchmark 1.12: the scored checks",
         "",
-        f"Kubernetes {cluster.plan.kubernetes_version} in the lab, {len(cluster.control_plane)} control planes and "
-        f"{len(cluster.workers)} workers: {len(rows) - failed} of {len(rows)} pass, {failed} fail, none is left out.",
+        f"Kubernetes {cluster.plan.kubernetes_version} in the lab, {len(cluster.control_plane)} control planes "
+        f"and {len(cluster.workers)} workers: {len(rows) - failed} of {len(rows)} pass, {failed} fail.",
         "Numbers are kube-bench's (cis-1.12). Every check is asked of every machine that it concerns.",
         "Written by `tests/e2e/cis.py`; don't edit.",
         "",

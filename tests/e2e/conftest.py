@@ -81,8 +81,8 @@ def cluster(before: snapshot.Snapshot, tmp_path_factory: pytest.TempPathFactory)
     present = machines.list_machines()
     if present:
         pytest.fail(
-            f"a cluster of this clone stands already ({', '.join(one.name for one in present)}) and the "
-            "tests would have to destroy it: 'make down' first, or HARDWAY_E2E_REUSE=<stack> to test that one",
+            f"a cluster of this clone stands already ({', '.join(one.name for one in present)}) and "
+            "the tests would have to destroy it: 'make down' first, or HARDWAY_E2E_REUSE=<stack> to test that one",
             pytrace=False,
         )
     try:

@@ -13,6 +13,13 @@ def test_the_table_has_every_scored_check_once() -> None:
     assert len(numbers) == len(set(numbers)) == cis.SCORED
 
 
+def test_checks_fail_where_nothing_is_found() -> None:
+    """All but those that ask for the absence of something."""
+    nothing = cis.Facts(flags={}, files={}, kubelet={}, kube_proxy={})
+    passing = [check.number for check in cis.CHECKS if check.judge(nothing) is None]
+    assert passing == ["4.2.6", "4.2.10", "4.3.1"]
+
+
 def test_no_scored_check_fails(cluster: Cluster, proof: Path | None) -> None:
     rows = cis.judge(cluster)
     report = cis.table(cluster, rows)

@@ -1,8 +1,8 @@
 """The whole program under a monitor that records what the engine would get.
 
-Unlike Pulumi's own mocks it refuses a second resource of the same URN, as the engine does, and keeps what a mock
-throws away: parents, dependencies, secrets as such. Providers are stood in for by made-up outputs; every private key
-holds a sentinel by which a leak is found.
+Unlike Pulumi's own mocks it refuses a second resource of the same URN, as the engine does, and keeps what a
+mock throws away: parents, dependencies, secrets as such. Providers are stood in for by made-up outputs; every
+private key holds a sentinel by which a leak is found.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from threading import Lock
 from types import SimpleNamespace
 from typing import Any
 
-from google.protobuf import empty_pb2, struct_pb2
+from google.protobuf import empty_pb2, struct_pb2  # type: ignore[import-untyped]
 from pulumi.runtime import config, mocks, rpc
 from pulumi.runtime.proto import resource_pb2
 from pulumi.runtime.settings import configure, reset_options
@@ -263,7 +263,7 @@ def run_program(settings: Mapping[str, Any], *, preview: bool = False, stack: st
     asyncio.set_event_loop(loop)
     interrupt = signal.getsignal(signal.SIGINT)
     configure(
-        mocks.MockSettings(
+        mocks.MockSettings(  # type: ignore[no-untyped-call]
             monitor=monitor,
             engine=mocks.MockEngine(None),
             project="hardway",
