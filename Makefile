@@ -26,7 +26,7 @@ nodes: ## print the machines: name, role, address
 	@$(LAB) nodes --stack $(STACK)
 
 ssh: ## log in on a machine as root: NODE=cp-0, with CMD='...' run that
-	@$(LAB) ssh --stack $(STACK) $(NODE) $(if $(CMD),'$(subst ','\'',$(CMD))')
+	@$(LAB) ssh --stack $(STACK) $(NODE) $(if $(value CMD),'$(subst ','\'',$(value CMD))')
 
 kubeconfig: ## print the path of the kubeconfig and nothing else
 	@$(LAB) kubeconfig --stack $(STACK)

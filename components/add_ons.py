@@ -17,6 +17,7 @@ def _manifests(plan: ClusterPlan) -> dict[str, tuple[bool, str]]:
         "image": IMAGES["coredns"].reference,
         "cluster_address": plan.network.dns_service_address,
         "domain": plan.network.domain,
+        "workers": max(1, min(_open_workers(plan), 2)),
         "forward": "forward . /etc/resolv.conf"
         if plan.network.upstream_dns
         else "# no DNS outside of the cluster",
@@ -31,6 +32,15 @@ def _manifests(plan: ClusterPlan) -> dict[str, tuple[bool, str]]:
         "coredns": (plan.add_ons.coredns, render_manifest("coredns", coredns)),
         "local-path": (plan.add_ons.local_path, render_manifest("local-path", local_path)),
     }
+
+
+def _open_workers(plan: ClusterPlan) -> int:
+    """How many workers take Pods that tolerate nothing."""
+    return sum(
+        len(pool.machines)
+        for pool in plan.pools
+        if all(taint["effect"] == "PreferNoSchedule" for taint in pool.taints)
+    )
 
 
 def wanted_manifests(plan: ClusterPlan) -> dict[str, str]:

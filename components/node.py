@@ -36,8 +36,8 @@ CNI_PLUGINS = ("bridge", "host-local", "loopback", "portmap")
 
 PACKAGES = {
     Role.LOAD_BALANCER: ("haproxy",),
-    Role.WORKER: ("haproxy", "conntrack", "ethtool", "iptables", "nftables", "socat"),
-    Role.CONTROL_PLANE: ("haproxy", "conntrack", "ethtool", "iptables", "nftables", "socat"),
+    Role.WORKER: ("haproxy", "conntrack", "ethtool", "iptables", "nftables", "openssl", "socat"),
+    Role.CONTROL_PLANE: ("haproxy", "conntrack", "ethtool", "iptables", "nftables", "openssl", "socat"),
 }
 
 

@@ -1,10 +1,10 @@
 """`make up` and `make down`: what the computer needs, then a plain `pulumi up`, then a look at the cluster."""
 
-import ipaddress
 import json
-import threading
+import shutil
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,12 +21,16 @@ from lab import (
     machines,
     mirror,
     network,
+    paths,
     progress,
     review,
     stack,
     sweep,
 )
 from lab.errors import LabError
+
+MACHINE_BYTES = 1 << 30
+"""What a machine's disk takes at first: 0.6 GiB of artifacts, and what etcd and containerd write."""
 
 
 @dataclass
@@ -51,7 +55,9 @@ def up(chosen: stack.Stack, arguments: list[str]) -> int:
     if chosen.is_lab:
         phases.measure("artifacts and base tree", lambda: _prepare_lab(chosen, plan))
     stack.ensure(chosen)
-    replaced = _lost_machines(chosen) if chosen.is_lab else []
+    replaced = (_lost_machines(chosen) if chosen.is_lab else []) + _unconfirmed(chosen)
+    chosen.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    chosen.unfinished.touch()
     chosen.events.unlink(missing_ok=True)
     line = stack.command(
         chosen,
@@ -69,8 +75,9 @@ def up(chosen: stack.Stack, arguments: list[str]) -> int:
     progress.note(f"$ {' '.join(line)}")
     status: int = phases.measure("pulumi up", lambda: stack.run(line))
     if status:
-        progress.note(_after_failure(chosen))
+        progress.note(_after_failure(chosen, [] if status == stack.INTERRUPTED else stack.pending(chosen)))
         return status
+    chosen.unfinished.unlink()
     outputs = stack.save_outputs(chosen)
     phases.measure("all Nodes Ready", lambda: cluster.wait_for_nodes(chosen, plan))
     print(cluster.summary(chosen, plan, outputs, phases.seconds))
@@ -88,26 +95,12 @@ def _plan(chosen: stack.Stack) -> ClusterPlan:
 
 def _prepare_lab(chosen: stack.Stack, plan: ClusterPlan) -> None:
     """Artifacts, images and base tree, then the bridge, the file server and machines that a reboot has stopped."""
-    saved = network.saved_spec()
-    if saved is None:
-        network.check(ipaddress.ip_network(str(plan.network.machines)))  # type: ignore[arg-type]
-    failures: list[BaseException] = []
-
-    def make_base() -> None:
-        try:
-            base.ensure()
-        except BaseException as error:
-            failures.append(error)
-
-    beside = threading.Thread(target=make_base, name="base tree")
-    beside.start()
-    try:
+    _check_range(plan)
+    _require_space(plan)
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        base_tree = beside.submit(base.ensure)
         entries = _entries(plan)
-    finally:
-        beside.join()
-    if failures:
-        raise failures[0]
-    chosen.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        base_tree.result()
     chosen.write_config(entries, str(plan.network.gateway))
     spec = {"address": str(plan.network.gateway), "cidr": str(plan.network.machines)}
     network.create(network.parse_spec(json.dumps(spec)))
@@ -115,6 +108,34 @@ def _prepare_lab(chosen: stack.Stack, plan: ClusterPlan) -> None:
     started = machines.start_all()
     if started:
         progress.note(f"started again: {', '.join(started)}")
+
+
+def _check_range(plan: ClusterPlan) -> None:
+    """Refuse a range that is taken, and another one than that of the machines that exist.
+
+    Raises:
+        LabError: with who has it, or how to change it.
+    """
+    saved = network.saved_spec()
+    if saved is None:
+        network.check(plan.network.machines)
+    elif saved.cidr != plan.network.machines and machines.list_machines():
+        raise LabError(
+            f"network.machines: is {plan.network.machines}, and machines exist in {saved.cidr}; an address is for a "
+            "machine's life: 'make down', then 'make up'"
+        )
+
+
+def _require_space(plan: ClusterPlan) -> None:
+    present = {machine.name for machine in machines.list_machines()}
+    missing = [machine for machine in plan.machines if machine.name not in present]
+    paths.STATE.mkdir(mode=0o700, exist_ok=True)
+    free = shutil.disk_usage(paths.STATE).free
+    if free < len(missing) * MACHINE_BYTES:
+        raise LabError(
+            f"{paths.STATE}: {free / 2**30:.1f} GiB free, {len(missing)} machines need "
+            f"{len(missing) * MACHINE_BYTES / 2**30:.0f} GiB; free some, or set HARDWAY_STATE to a folder on a larger disk"
+        )
 
 
 def _entries(plan: ClusterPlan) -> dict[str, mirror.LockEntry]:
@@ -135,7 +156,7 @@ def _lost_machines(chosen: stack.Stack) -> list[str]:
     if confirmed and all(present.get(name) == machine["identity"] for name, machine in confirmed.items()):
         return []
     lost = []
-    for urn in stack.commands(chosen):
+    for urn in stack.commands(chosen, "local"):
         name = urn.rsplit("::machine-", 1)[-1]
         known = confirmed.get(name, {}).get("identity")
         if name != urn and (name not in present or known not in (None, present[name])):
@@ -144,9 +165,20 @@ def _lost_machines(chosen: stack.Stack) -> list[str]:
     return lost
 
 
-def _after_failure(chosen: stack.Stack) -> str:
+def _unconfirmed(chosen: stack.Stack) -> list[str]:
+    """Activations to repeat, since the last run did not end well.
+
+    After a failed step the engine keeps the inputs of the last good one: who then takes a bad setting back would be
+    told that nothing changes, while a machine still has it.
+    """
+    if not chosen.unfinished.exists():
+        return []
+    progress.note("the last run did not end well: every machine is asked to confirm what it runs")
+    return [urn for urn in stack.commands(chosen, "remote") if "::activate-" in urn]
+
+
+def _after_failure(chosen: stack.Stack, pending: list[str]) -> str:
     """What is still to do, as the engine itself tells, and how to go on."""
-    pending = stack.pending(chosen)
     told = f"\nNot yet confirmed: {', '.join(pending)}." if pending else ""
     return (
         f"\nThe run stopped; what was done is kept.{told}\nCorrect the cause named above and run "

@@ -59,6 +59,11 @@ class Stack:
         return self.folder / "events.json"
 
     @property
+    def unfinished(self) -> Path:
+        """Exists from the begin of an `up` to its good end."""
+        return self.folder / "unfinished"
+
+    @property
     def is_lab(self) -> bool:
         """Whether its machines are made on this computer."""
         return bool(self.settings()["platform"]["kind"] == "lab")
@@ -118,14 +123,21 @@ def command(stack: Stack, verb: str, *arguments: str) -> list[str]:
     return ["pulumi", verb, "--stack", stack.name, *config, *arguments]
 
 
+INTERRUPTED = 130
+"""Exit status of a run that Ctrl-C ended, as shells count."""
+
+
 def run(arguments: list[str]) -> int:
     """Run the engine in the foreground and give its exit status; Ctrl-C reaches it and it ends its work cleanly."""
     engine = subprocess.Popen(arguments, cwd=paths.PROJECT, env=backend.environment())
+    interrupted = False
     while True:
         try:
-            return engine.wait()
+            status = engine.wait()
         except KeyboardInterrupt:
+            interrupted = True
             continue
+        return INTERRUPTED if interrupted and status else status
 
 
 def run_filtered(arguments: list[str], keep: Callable[[Iterable[str]], Iterator[str]]) -> int:
@@ -166,13 +178,13 @@ def exists(stack: Stack) -> bool:
     return (backend.STATE / ".pulumi" / "stacks" / backend.PROJECT_NAME / f"{stack.name}.json").exists()
 
 
-def commands(stack: Stack) -> list[str]:
-    """URNs of the local commands in the stack's state: the machines and the bridge."""
+def commands(stack: Stack, kind: str) -> list[str]:
+    """URNs of the commands in the stack's state: `local` (machines and the bridge) or `remote` (what runs on them)."""
     if not exists(stack):
         return []
     exported = json.loads(capture(["pulumi", "stack", "export", "--stack", stack.name]))
     resources = (exported.get("deployment") or {}).get("resources") or []
-    return [str(resource["urn"]) for resource in resources if resource["type"] == "command:local:Command"]
+    return [str(resource["urn"]) for resource in resources if resource["type"] == f"command:{kind}:Command"]
 
 
 def pending(stack: Stack) -> list[str]:
@@ -191,8 +203,15 @@ def ensure(stack: Stack) -> None:
     """Have the stack in the backend."""
     backend.prepare()
     backend.release_dead_locks(stack.name)
-    if not exists(stack):
+    if exists(stack):
+        return
+    committed = stack.source.read_bytes()
+    try:
         capture(["pulumi", "stack", "init", stack.name])
+    finally:
+        # `init` knows no --config-file and writes the salt of this computer's passphrase into the committed one.
+        if stack.is_lab and stack.source.read_bytes() != committed:
+            stack.source.write_bytes(committed)
 
 
 def save_outputs(stack: Stack) -> dict[str, Any]:

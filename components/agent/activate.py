@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from fnmatch import fnmatch
 from typing import Any
 
-from components.agent import etcd, files, units
+from components.agent import clock, etcd, files, units
 from components.agent.evidence import Failure, say, wait_until
 from components.agent.lock import machine_lock
 
@@ -25,6 +25,7 @@ def run(bundle: dict[str, Any]) -> dict[str, Any]:
     """Activate this machine; gives what it now runs with."""
     with machine_lock():
         _check_staged(bundle)
+        clock.check(bundle["files"])
         healthy = etcd.healthy_members(bundle["etcd"]["members"]) if _has_ctl(bundle) else []
         _refuse_to_lose_quorum(bundle, healthy)
         restarted = _apply(bundle, healthy)

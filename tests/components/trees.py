@@ -59,7 +59,7 @@ def single_host() -> dict[str, Any]:
 
 
 def lab_settings() -> dict[str, Any]:
-    """The committed lab, its pool pinned: whoever tries something in the stack file changes no golden tree."""
+    """The committed lab with its pool pinned: who tries a pool in the stack file changes no golden tree."""
     return lab(workerPools=[{"name": "general", "count": 2}])
 
 

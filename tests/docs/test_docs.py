@@ -105,7 +105,7 @@ def test_no_page_names_a_registry_or_a_path_of_somebodys_machine(page: Path) -> 
 @page
 def test_every_lab_command_that_a_page_names_exists(page: Path) -> None:
     main = (PROJECT / "lab" / "__main__.py").read_text()
-    for module, command in re.findall(r"python3 -m (lab[.a-z_]*)(?: ([a-z-]+))?", code(page.read_text())):
+    for module, command in re.findall(r"python3 -m (lab[.a-z_]*)(?: ([a-z]+))?", code(page.read_text())):
         assert find_spec(module), module
         assert not command or module != "lab" or f'"{command}"' in main, command
 
@@ -169,7 +169,9 @@ def test_decisions_are_numbered_short_and_have_the_same_parts() -> None:
     for path in decisions:
         text = path.read_text()
         assert text.startswith(f"# {int(path.name[:4])}. "), path.name
-        assert re.findall(r"^## (.+)$", text, re.MULTILINE) == ["Context", "Decision", "Consequence"], path.name
+        assert re.findall(r"^## (.+)$", text, re.MULTILINE) == ["Context", "Decision", "Consequence"], (
+            path.name
+        )
         assert len(text.splitlines()) <= 40, path.name
 
 
@@ -181,4 +183,6 @@ def test_actions_of_workflows_are_pinned_to_a_commit() -> None:
     for path in (PROJECT / ".github" / "workflows").glob("*.yaml"):
         used = re.findall(r"uses: (\S+)", path.read_text())
         assert used, path.name
-        assert [action for action in used if not re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", action)] == [], path.name
+        assert [action for action in used if not re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", action)] == [], (
+            path.name
+        )

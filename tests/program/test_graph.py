@@ -34,6 +34,15 @@ CONTROL_PLANE = ("cp-0", "cp-1", "cp-2")
 WORKERS = ("worker-general-0", "worker-general-1")
 MACHINES = (*CONTROL_PLANE, *WORKERS, "lb-0")
 
+TWO_POOLS = [
+    {"name": "general", "count": 2},
+    {"name": "batch", "count": 3, "block": 1, "maxUnavailable": 2},
+]
+OTHER_CONTROL_PLANE = {
+    "count": 3,
+    "operationsMachine": "cp-2",
+    "apiServer": {"extraArgs": {"event-ttl": "2h"}},
+}
 FEWER_PODS = [{"name": "general", "count": 2, "kubelet": {"maxPods": 90}}]
 
 
@@ -118,11 +127,10 @@ def test_a_command_waits_for_exactly_these(name: str, preview: bool) -> None:
 
 
 def test_two_at_once_means_that_two_workers_wait_for_nobody_in_their_pool() -> None:
-    pool = {"name": "general", "count": 3, "maxUnavailable": 2}
-    run = run_of(small_with(workerPools=[pool]))
-    waits = {n: run.waits_for(f"activate-worker-general-{n}") for n in range(3)}
+    run = run_of(small_with(workerPools=TWO_POOLS))
+    waits = {n: run.waits_for(f"activate-worker-batch-{n}") for n in range(3)}
     lanes = {n: {name for name in names if name.startswith("activate-worker")} for n, names in waits.items()}
-    assert lanes == {0: set(), 1: set(), 2: {"activate-worker-general-0"}}
+    assert lanes == {0: set(), 1: set(), 2: {"activate-worker-batch-0"}}
 
 
 def test_no_command_on_a_machine_takes_an_input_from_another_but_the_gate() -> None:
@@ -148,8 +156,10 @@ def test_a_machine_is_worked_on_only_after_it_was_made() -> None:
 
 
 def test_one_time_steps_run_on_the_operations_machine_of_the_settings() -> None:
-    value = lab_with(controlPlane={"count": 3, "operationsMachine": "cp-2"})
-    for run, host in ((lab_run(), "172.31.0.10"), (run_of(value), "172.31.0.12")):
+    for run, host in (
+        (lab_run(), "172.31.0.10"),
+        (run_of(lab_with(controlPlane=OTHER_CONTROL_PLANE)), "172.31.0.12"),
+    ):
         for step in ("add-ons", "ready"):
             assert open_up(run.command(step).inputs["connection"])["host"] == host
 
@@ -238,8 +248,7 @@ def test_a_new_worker_touches_nobody_but_the_gate() -> None:
 
 
 def test_a_new_pool_touches_nobody_but_the_gate() -> None:
-    pools = [{"name": "general", "count": 2}, {"name": "batch", "count": 1, "block": 1}]
-    assert set(changed(run_of(small_with()), run_of(small_with(workerPools=pools)))) == {
+    assert set(changed(run_of(small_with()), run_of(small_with(workerPools=TWO_POOLS)))) == {
         "hardway:index:NodeTask ready",
         "command:remote:Command ready",
     }
@@ -281,10 +290,9 @@ def test_another_number_of_pods_changes_what_those_workers_and_the_gate_get() ->
 
 
 def test_another_flag_of_the_api_server_changes_one_file_of_the_control_plane() -> None:
-    flag = {"count": 1, "apiServer": {"extraArgs": {"event-ttl": "2h"}}}
-    after = run_of(small_with(controlPlane=flag))
+    after = run_of(lab_with(controlPlane=OTHER_CONTROL_PLANE))
     path = "/etc/kubernetes/kube-apiserver.env"
-    assert files_that_differ(run_of(small_with()), after) == {"activate-cp-0": {path}}
+    assert files_that_differ(lab_run(), after) == {f"activate-{name}": {path} for name in CONTROL_PLANE}
 
 
 def test_a_new_generation_replaces_every_leafs_key_and_no_authoritys() -> None:
@@ -295,7 +303,7 @@ def test_a_new_generation_replaces_every_leafs_key_and_no_authoritys() -> None:
     }
     renewed = {name for name, values in triggers.items() if values == (1, 2)}
     assert renewed == set(after.of_type(LOCALLY_SIGNED))
-    assert len(renewed) == 18
+    assert len(renewed) == 20
     assert {values for name, values in triggers.items() if name not in renewed} == {(None, None)}
 
 
@@ -330,9 +338,8 @@ def test_what_was_applied_is_told_by_the_machines_themselves() -> None:
 
 def test_the_exports_are_exactly_these() -> None:
     exports = lab_run().exports
-    assert set(exports) == {
-        "applied", "certificates", "endpoint", "kubeconfig", "machines", "ready", "sshHostKeys", "sshPrivateKey",
-    }  # fmt: skip
+    names = "applied certificates endpoint kubeconfig machines ready sshHostKeys sshPrivateKey"
+    assert set(exports) == set(names.split())
     assert exports["endpoint"] == "https://172.31.0.5:6443"
     assert exports["machines"]["worker-general-1"] == {"role": "worker", "address": "172.31.0.21"}
     assert exports["certificates"]["admin"] == "2027-01-02T03:04:05Z"
@@ -345,9 +352,9 @@ def hosts_settings(key: Path, **changes: object) -> dict[str, object]:
     return with_artifacts(value)
 
 
-@pytest.fixture
-def login_key(tmp_path: Path) -> Path:
-    path = tmp_path / "login"
+@pytest.fixture(scope="module")
+def login_key(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("operator") / "login"
     path.write_text("the operator's own key\n")
     return path
 
@@ -356,9 +363,8 @@ def login_key(tmp_path: Path) -> Path:
 def test_hosts_stand_on_the_same_graph_without_making_a_machine(login_key: Path, preview: bool) -> None:
     run = run_of(hosts_settings(login_key), preview=preview)
     assert run.of_type(LOCAL) == {}
-    assert set(run.of_type("hardway:index:NodeConfig")) == {
-        "activate-cp-a", "activate-cp-b", "activate-cp-c", "activate-worker-a", "activate-worker-b", "activate-balancer",
-    }  # fmt: skip
+    names = ("cp-a", "cp-b", "cp-c", "worker-a", "worker-b", "balancer")
+    assert set(run.of_type("hardway:index:NodeConfig")) == {f"activate-{name}" for name in names}
 
 
 def test_a_host_is_reached_as_its_settings_say(login_key: Path) -> None:
@@ -397,7 +403,7 @@ def test_mistakes_in_the_settings_are_told_all_at_once_under_the_stack_files_nam
     assert "cluster.nonsense" in text
 
 
-def test_an_artifact_without_a_digest_stops_the_program(login_key: Path) -> None:
+def test_an_artifact_without_a_digest_stops_the_program() -> None:
     value = {**lab_with(), "artifacts": {"mirror": "http://mirror.example:1"}}
     with pytest.raises(pulumi.RunError, match=r"no sha256 is known for kube-apiserver/1\.37\.2/amd64"):
         run_program(value)

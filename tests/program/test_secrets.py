@@ -197,7 +197,7 @@ def test_a_preview_leaves_unknown_what_only_providers_know_and_still_hides_it() 
 
 
 def test_a_machine_whose_key_was_made_anew_gets_other_digests() -> None:
-    """The digest of a secret file depends on its content and on the seed, so a preview shows that it changes."""
+    """A digest depends on the content and on the seed, so a preview shows which secret file changes."""
     run = lab_run()
     one, two = (
         run.of_type("hardway:index:NodeConfig")[f"activate-{name}"].inputs["secretFiles"]
