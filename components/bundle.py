@@ -7,6 +7,7 @@ implementation whose output has not changed since 2000 (zlib's differs between i
 
 from __future__ import annotations
 
+import ast
 import base64
 import bz2
 import hashlib
@@ -37,11 +38,31 @@ def remote_command(seconds: int) -> str:
 
 
 @cache
-def agent_sources() -> dict[str, str]:
-    """The agent's modules by their full names."""
-    modules = {f"components.agent.{path.stem}": path.read_text() for path in sorted(AGENT.glob("*.py"))}
-    modules["components.agent"] = modules.pop("components.agent.__init__")
-    return {"components": "", **modules}
+def agent_sources(phase: str) -> dict[str, str]:
+    """The modules that a phase needs, by their full names: its own and what those import, packages empty.
+
+    Only these, so that a change in one phase's code runs no other phase anew.
+
+    Args:
+        phase: name of a module of the agent.
+    """
+    sources: dict[str, str] = {"components": "", "components.agent": ""}
+    waiting = ["loader", "evidence", phase]
+    while waiting:
+        module = waiting.pop()
+        name = f"components.agent.{module}"
+        if name not in sources:
+            sources[name] = (AGENT / f"{module}.py").read_text()
+            waiting += _imported(sources[name])
+    return dict(sorted(sources.items()))
+
+
+def _imported(source: str) -> list[str]:
+    """The agent's modules that one of them imports."""
+    found = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom) and node.module]
+    whole = [alias.name for node in found if node.module == "components.agent" for alias in node.names]
+    parts = [str(node.module).rsplit(".", 1)[1] for node in found if str(node.module).startswith("components.agent.")]
+    return whole + parts
 
 
 def encode(phase: str, content: Mapping[str, Any], key: str) -> str:
@@ -53,7 +74,7 @@ def encode(phase: str, content: Mapping[str, Any], key: str) -> str:
         key: from which the digest's key is derived.
     """
     document = {**content, "phase": phase, "digest": keyed_digest(key, json.dumps(content, sort_keys=True))}
-    text = json.dumps({**document, "agent": agent_sources()}, sort_keys=True, separators=(",", ":"))
+    text = json.dumps({**document, "agent": agent_sources(phase)}, sort_keys=True, separators=(",", ":"))
     return base64.b64encode(bz2.compress(text.encode(), 9)).decode()
 
 

@@ -134,7 +134,8 @@ def _require_space(plan: ClusterPlan) -> None:
     if free < len(missing) * MACHINE_BYTES:
         raise LabError(
             f"{paths.STATE}: {free / 2**30:.1f} GiB free, {len(missing)} machines need "
-            f"{len(missing) * MACHINE_BYTES / 2**30:.0f} GiB; free some, or set HARDWAY_STATE to a folder on a larger disk"
+            f"{len(missing) * MACHINE_BYTES / 2**30:.0f} GiB; free some, or set HARDWAY_STATE to a "
+            "folder on a larger disk"
         )
 
 

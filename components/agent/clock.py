@@ -12,7 +12,8 @@ def check(files: list[dict[str, Any]], now: datetime | None = None) -> None:
     """Refuse, before any file lands, when this machine's clock is behind a certificate's begin.
 
     Args:
-        files: the bundle's; its kubelet's serving certificate decides, which is the machine's own and renewed with all others.
+        files: the bundle's. The kubelet's serving certificate decides: it is the machine's own, and renewed with
+            all others.
         now: what counts as now; this machine's clock when left out.
     """
     begins = [_begin(file["text"]) for file in files if file["path"].endswith("/kubelet.crt")]

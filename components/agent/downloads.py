@@ -4,7 +4,9 @@ A folder `/opt/hardway/<name>/<version>/` is complete or absent: it is filled be
 the digest that it was made from. Folders of other versions stay; what runs is never touched.
 """
 
+import errno
 import hashlib
+import http.client
 import os
 import shutil
 import tarfile
@@ -66,6 +68,12 @@ def _bring(artifact: dict[str, Any]) -> None:
             recorded.write(found)
         shutil.rmtree(folder(artifact), ignore_errors=True)
         os.rename(new, folder(artifact))
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise Failure(
+            f"no space is left below {ROOT}; free some or enlarge the disk, then run again"
+        ) from None
     finally:
         shutil.rmtree(new, ignore_errors=True)
     say(f"staged {artifact['name']} {artifact['version']}")
@@ -74,21 +82,33 @@ def _bring(artifact: dict[str, Any]) -> None:
 def _download(url: str, target: str) -> str:
     """Fetch a URL into a file and give the sha256 of what came; a lost connection is tried again."""
     for attempt in range(1, ATTEMPTS + 1):
-        digest = hashlib.sha256()
         try:
-            with urllib.request.urlopen(url, timeout=30) as source, open(target, "wb") as sink:
-                while chunk := source.read(CHUNK):
-                    digest.update(chunk)
-                    sink.write(chunk)
-            return digest.hexdigest()
-        except (OSError, urllib.error.URLError) as error:
-            if attempt == ATTEMPTS:
+            return _fetch(url, target)
+        except (OSError, http.client.HTTPException) as error:
+            full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+            if full:
+                raise
+            refused = isinstance(error, urllib.error.HTTPError) and error.code < 500
+            if refused or attempt == ATTEMPTS:
                 raise Failure(
-                    f"{url} could not be fetched after {ATTEMPTS} attempts ({error}); check that this "
-                    "machine reaches it, or name a mirror in artifacts.mirror"
+                    f"{url} could not be fetched in {attempt} attempts ({error}); check that this machine reaches "
+                    "it, or name a mirror in artifacts.mirror"
                 ) from None
             time.sleep(attempt)
     raise AssertionError("unreachable")
+
+
+def _fetch(url: str, target: str) -> str:
+    """One attempt. A connection that ends early is an error of its own, not a wrong digest."""
+    digest = hashlib.sha256()
+    with urllib.request.urlopen(url, timeout=30) as source, open(target, "wb") as sink:
+        while chunk := source.read(CHUNK):
+            digest.update(chunk)
+            sink.write(chunk)
+        promised = source.headers.get("Content-Length")
+        if promised is not None and int(promised) != sink.tell():
+            raise ConnectionError(f"the connection ended after {sink.tell()} of {promised} bytes")
+    return digest.hexdigest()
 
 
 def _unpack(artifact: dict[str, Any], archive: str, target: str) -> None:

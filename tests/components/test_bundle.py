@@ -28,7 +28,7 @@ TEXTS = st.text(max_size=30)
 @pytest.fixture
 def no_agent(monkeypatch: pytest.MonkeyPatch) -> None:
     """The agent's sources change with the agent; a bundle's form does not."""
-    monkeypatch.setattr(bundle, "agent_sources", lambda: {"components": ""})
+    monkeypatch.setattr(bundle, "agent_sources", lambda phase: {"components": ""})
 
 
 @pytest.mark.usefixtures("no_agent")
@@ -70,12 +70,18 @@ def test_another_process_with_another_hash_seed_makes_the_same_bundle() -> None:
     assert made == [bundle.encode("prepare", {"b": {"c": 2, "d": 1}}, "k")] * 2
 
 
-def test_a_bundle_carries_every_module_of_the_agent_under_its_full_name() -> None:
-    sources = bundle.decode(bundle.encode("prepare", {}, "k"))["agent"]
-    files = {path.stem: path.read_text() for path in bundle.AGENT.glob("*.py")}
-    initial = files.pop("__init__")
-    expected = {f"components.agent.{name}": text for name, text in files.items()}
-    assert sources == {"components": "", "components.agent": initial, **expected}
+@pytest.mark.parametrize(
+    ("phase", "modules"),
+    [
+        ("prepare", {"downloads", "evidence", "loader", "lock", "machine_facts", "prepare"}),
+        ("activate", {"activate", "clock", "etcd", "evidence", "files", "loader", "lock", "units"}),
+        ("operate", {"evidence", "files", "loader", "nodes", "operate", "units"}),
+    ],
+)
+def test_a_bundle_carries_the_modules_of_its_phase_and_no_others(phase: str, modules: set[str]) -> None:
+    sources = bundle.decode(bundle.encode(phase, {}, "k"))["agent"]
+    expected = {f"components.agent.{name}": (bundle.AGENT / f"{name}.py").read_text() for name in modules}
+    assert sources == {"components": "", "components.agent": "", **expected}
 
 
 @pytest.mark.parametrize("name", ["cp-0", "worker-general-0", "lb-0"])

@@ -25,7 +25,8 @@ import yaml
 from config.plan import ClusterPlan, plan_cluster
 from config.settings import load_settings
 from config.stack_file import KEY
-from lab import bring_up, paths
+from config.versions import kubernetes_artifact
+from lab import paths
 from lab import stack as lab_stack
 
 UP_SECONDS = 900.0
@@ -188,7 +189,8 @@ class Cluster:
 
     def try_kubectl(self, *arguments: str, stdin: str | None = None, seconds: float = 60) -> Finished:
         """kubectl as the cluster's administrator, whatever comes of it."""
-        program = str(bring_up.kubectl_path(self.plan.kubernetes_version))
+        artifact = kubernetes_artifact("kubectl", self.plan.kubernetes_version)
+        program = str(paths.MIRROR / artifact.key(paths.architecture()) / "kubectl")
         return run(
             [program, "--kubeconfig", str(self.stack.kubeconfig), *arguments], stdin=stdin, seconds=seconds
         )
