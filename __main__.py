@@ -56,9 +56,7 @@ kubeconfig = Kubeconfig(
 applied = {**control_plane.applied, **{name: done for pool in pools for name, done in pool.applied.items()}}
 pulumi.export("endpoint", control_plane.endpoint)
 pulumi.export("kubeconfig", kubeconfig.text)
-pulumi.export(
-    "machines", {m.name: {"role": m.plan.role, "address": str(m.plan.address)} for m in machines.values()}
-)
+pulumi.export("machines", {machine.name: machine.described() for machine in machines.values()})
 pulumi.export("applied", applied)
 pulumi.export("certificates", {name: pair.expires for name, pair in pki.leaves.items()})
 pulumi.export("ready", ready.result)

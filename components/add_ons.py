@@ -8,6 +8,8 @@ from config.plan import ClusterPlan
 from config.settings import Cni
 from config.versions import IMAGES
 
+REGISTRY_BUSYBOX = "docker.io/library/busybox:1.37.0"
+
 
 def _manifests(plan: ClusterPlan) -> dict[str, tuple[bool, str]]:
     """Every manifest that Hardway knows: whether it is wanted, and its text."""
@@ -24,7 +26,8 @@ def _manifests(plan: ClusterPlan) -> dict[str, tuple[bool, str]]:
     }
     local_path = {
         "image": IMAGES["local-path-provisioner"].reference,
-        "helper_image": IMAGES["busybox"].reference,
+        # The lab's own small image where images are preloaded; where registries serve them, the official one.
+        "helper_image": IMAGES["busybox"].reference if plan.artifacts.preload_images else REGISTRY_BUSYBOX,
     }
     return {
         "rbac": (True, rbac),

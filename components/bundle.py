@@ -61,7 +61,11 @@ def _imported(source: str) -> list[str]:
     """The agent's modules that one of them imports."""
     found = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom) and node.module]
     whole = [alias.name for node in found if node.module == "components.agent" for alias in node.names]
-    parts = [str(node.module).rsplit(".", 1)[1] for node in found if str(node.module).startswith("components.agent.")]
+    parts = [
+        str(node.module).rsplit(".", 1)[1]
+        for node in found
+        if str(node.module).startswith("components.agent.")
+    ]
     return whole + parts
 
 

@@ -63,11 +63,13 @@ class ControlPlane(pulumi.ComponentResource):
         self._child = pulumi.ResourceOptions(parent=self)
         self.endpoint = f"https://{plan.endpoint}:{plan.network.api_port}"
         names = [machine.name for machine in plan.control_plane]
-        prepared = [self._prepare(machine).command for machine in names]
+        prepares = {machine: self._prepare(machine) for machine in names}
+        prepared = [prepare.command for prepare in prepares.values()]
         chain: list[NodeConfig] = []
-        for machine in names:
-            chain.append(self._activate(machine, [*prepared, *(previous.command for previous in chain[-1:])]))
-        balancers = [self._activate(lb.name, [self._prepare(lb.name).command]) for lb in plan.load_balancers]
+        for machine, prepare in prepares.items():
+            after = [*prepared, *(previous.command for previous in chain[-1:])]
+            chain.append(self._activate(machine, prepare, after))
+        balancers = [self._balancer(machine.name) for machine in plan.load_balancers]
         self.activated = tuple(node.command for node in chain)
         self.applied = dict(zip(names, (node.applied for node in chain), strict=True))
         self.applied |= {
@@ -86,7 +88,11 @@ class ControlPlane(pulumi.ComponentResource):
             opts=self._child,
         )
 
-    def _activate(self, machine: str, after: Sequence[pulumi.Resource]) -> NodeConfig:
+    def _balancer(self, machine: str) -> NodeConfig:
+        prepare = self._prepare(machine)
+        return self._activate(machine, prepare, [prepare.command])
+
+    def _activate(self, machine: str, prepare: NodePrepare, after: Sequence[pulumi.Resource]) -> NodeConfig:
         planned = self._plan.machine(machine)
         return NodeConfig(
             f"activate-{machine}",
@@ -95,6 +101,7 @@ class ControlPlane(pulumi.ComponentResource):
             files=machine_files(self._plan, planned),
             secrets=secret_files(self._plan, planned, self._specs, self._pki),
             seed=self._pki.secret_seed,
+            facts=prepare.facts,
             after=after,
             opts=self._child,
         )

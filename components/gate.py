@@ -28,12 +28,12 @@ def gate(
 ) -> NodeTask:
     """Wait for the whole cluster; asked anew whenever any machine confirmed something new.
 
-    With a CNI of the operator's own nothing makes Nodes Ready but that CNI, so then only the API is waited
-    for.
+    With a CNI of the operator's own nothing makes Nodes Ready but that CNI, so then the gate waits until all have
+    registered and no longer.
     """
     nodes = [
         {"name": node.name, "labels": node_labels(plan, node), "taints": node_taints(plan, node)}
-        for node in (plan.nodes if plan.network.cni is Cni.FLANNEL else ())
+        for node in plan.nodes
     ]
     applied = {
         **control_plane.applied,
@@ -48,6 +48,7 @@ def gate(
             "api": f"https://127.0.0.1:{plan.network.api_port}",
             "seconds": GATE_SECONDS,
             "nodes": nodes,
+            "registered": plan.network.cni is Cni.NONE,
             "deployments": deployments(plan) if plan.network.cni is Cni.FLANNEL else [],
         },
         secrets={"applied": pulumi.Output.all(**applied), "add_ons": control_plane.ready.result},

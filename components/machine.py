@@ -50,6 +50,16 @@ class Machine:
     identity: str | pulumi.Output[str]
     made_by: tuple[pulumi.Resource, ...] = ()
 
+    def described(self) -> dict[str, str | int]:
+        """What outputs tell of it: role, address, and how SSH reaches it. Nothing secret."""
+        return {
+            "role": str(self.plan.role),
+            "address": str(self.plan.address),
+            "sshHost": self.connection.host,
+            "sshPort": self.connection.port,
+            "sshUser": self.connection.user,
+        }
+
     @property
     def name(self) -> str:
         """Name of the machine and of its Node."""

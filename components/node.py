@@ -23,8 +23,8 @@ from config.plan import ClusterPlan, MachinePlan, Role, machine_artifacts, machi
 
 PREPARE_SECONDS = 1200
 ACTIVATE_SECONDS = 900
-DIAL_ATTEMPTS = 60
-"""Attempts to connect; a machine that was just made needs a while until its sshd answers."""
+DIAL_ATTEMPTS = 20
+"""Attempts to connect, with growing pauses: a minute for a machine that boots, about two for one that is gone."""
 
 ARCHIVE_BINARIES = {
     "etcd": ("etcd", "etcdctl", "etcdutl"),
@@ -61,7 +61,7 @@ def _command(
             private_key=connection.private_key,
             host_key=connection.host_key,
             dial_error_limit=DIAL_ATTEMPTS,
-            per_dial_timeout=15,
+            per_dial_timeout=10,
         ),
         create=bundle.remote_command(seconds),
         stdin=secret,
@@ -105,6 +105,7 @@ def artifact_entries(plan: ClusterPlan, machine: MachinePlan) -> list[dict[str, 
                 "version": artifact.version,
                 "url": plan.artifacts.url(artifact, arch),
                 "sha256": sha256,
+                "folder": artifact_folder(artifact.name, artifact.version, sha256),
                 "binaries": binaries,
             }
         )
@@ -118,6 +119,7 @@ def artifact_entries(plan: ClusterPlan, machine: MachinePlan) -> list[dict[str, 
                 "version": image.version,
                 "reference": image.reference,
                 "sha256": sha256,
+                "folder": artifact_folder(f"image-{image.name}", image.version, sha256),
                 "url": f"{plan.artifacts.mirror}/{image.key(arch)}/{image.file_name()}",
             }
         )
@@ -131,11 +133,17 @@ def _no_digest(key: str) -> pulumi.RunError:
     )
 
 
+def artifact_folder(name: str, version: str, sha256: str | None) -> str:
+    """Where an artifact lies on a machine; another build of the same version lies beside it, not in its place."""
+    return f"/opt/hardway/{name}/{version}-{(sha256 or 'unknown')[:8]}"
+
+
 def binary_links(plan: ClusterPlan, machine: MachinePlan) -> dict[str, str]:
     """Link to target for every binary: activate switches them, prepare only fills the targets."""
     links: dict[str, str] = {}
     for artifact in machine_artifacts(plan, machine):
-        folder = f"/opt/hardway/{artifact.name}/{artifact.version}"
+        sha256 = plan.artifacts.sha256(artifact, machine.architecture)
+        folder = artifact_folder(artifact.name, artifact.version, sha256)
         if artifact.name == "cni-plugins":
             links |= {f"/opt/cni/bin/{plugin}": f"{folder}/{plugin}" for plugin in CNI_PLUGINS}
         else:
@@ -149,9 +157,11 @@ class NodePrepare(pulumi.ComponentResource):
 
     Attributes:
         command: what others depend on.
+        facts: what it found on the machine; activate runs again when that changes.
     """
 
     command: remote.Command
+    facts: pulumi.Output[dict[str, Any]]
 
     def __init__(
         self,
@@ -188,6 +198,7 @@ class NodePrepare(pulumi.ComponentResource):
             lambda identity: bundle.encode("prepare", {**content, "identity": identity}, key="")
         )
         self.command = _command(name, machine, stdin, PREPARE_SECONDS, self, ())
+        self.facts = _result(self.command).apply(lambda result: dict(result["facts"]))
         self.register_outputs({})
 
 
@@ -211,6 +222,7 @@ class NodeConfig(pulumi.ComponentResource):
         files: Mapping[str, File],
         secrets: Mapping[str, tuple[str, pulumi.Output[str]]],
         seed: pulumi.Output[str],
+        facts: pulumi.Output[dict[str, Any]],
         after: Sequence[pulumi.Resource],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -223,6 +235,7 @@ class NodeConfig(pulumi.ComponentResource):
             files: the machine's tree without secrets.
             secrets: path to owner and content of files that are secret or come from secrets.
             seed: the secret from which the digests' key is derived.
+            facts: what its prepare found.
             after: resources that have to be done before.
             opts: the component's options.
         """
@@ -241,12 +254,17 @@ class NodeConfig(pulumi.ComponentResource):
         super().__init__("hardway:index:NodeConfig", name, inputs, opts)
 
         def document(values: Sequence[Any]) -> str:
-            key, identity, filled = values
+            key, identity, found, filled = values
             secret_files = [_entry(path, File(filled[path], 0o600, owners[path])) for path in sorted(filled)]
-            whole = {**content, "identity": identity, "files": [*content["files"], *secret_files]}
+            whole = {
+                **content,
+                "identity": identity,
+                "facts": found,
+                "files": [*content["files"], *secret_files],
+            }
             return bundle.encode("activate", whole, key)
 
-        stdin = pulumi.Output.all(seed, machine.identity, texts).apply(document)
+        stdin = pulumi.Output.all(seed, machine.identity, facts, texts).apply(document)
         self.command = _command(name, machine, stdin, ACTIVATE_SECONDS, self, after)
         self.applied = _result(self.command)
         self.register_outputs({"applied": self.applied})
@@ -260,6 +278,8 @@ def _content(plan: ClusterPlan, machine: MachinePlan, files: dict[str, File]) ->
     content: dict[str, Any] = {
         "machine": _about(machine),
         "api": f"https://127.0.0.1:{plan.network.local_api_port}",
+        "api_servers": [f"https://{cp.address}:{plan.network.api_port}" for cp in plan.control_plane],
+        "staged": {entry["name"]: entry["sha256"] for entry in artifact_entries(plan, machine)},
         "folders": machine_folders(machine),
         "files": [_entry(path, file) for path, file in files.items()],
         "links": binary_links(plan, machine),

@@ -57,16 +57,17 @@ class WorkerPool(pulumi.ComponentResource):
         )
         child = pulumi.ResourceOptions(parent=self)
         files = {machine.name: machine_files(plan, machine) for machine in pool.machines}
-        prepared = [
-            NodePrepare(
+        prepares = {
+            machine.name: NodePrepare(
                 f"prepare-{machine.name}",
                 machine=machines[machine.name],
                 plan=plan,
                 files=files[machine.name],
                 opts=child,
-            ).command
+            )
             for machine in pool.machines
-        ]
+        }
+        prepared = [prepare.command for prepare in prepares.values()]
         nodes: dict[str, NodeConfig] = {}
         for machine, before in in_lanes(pool.machines, pool.max_unavailable):
             nodes[machine.name] = NodeConfig(
@@ -76,6 +77,7 @@ class WorkerPool(pulumi.ComponentResource):
                 files=files[machine.name],
                 secrets=secret_files(plan, machine, specs, pki),
                 seed=pki.secret_seed,
+                facts=prepares[machine.name].facts,
                 after=[*after, *prepared, *([nodes[before.name].command] if before else [])],
                 opts=child,
             )

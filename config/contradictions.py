@@ -28,6 +28,8 @@ _USED_PORTS = {
     22: "sshd",
     2379: "etcd",
     2380: "etcd",
+    2381: "etcd",
+    9080: "kube-network-policies",
     10248: "the kubelet",
     10249: "kube-proxy",
     10250: "the kubelet",

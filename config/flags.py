@@ -20,6 +20,7 @@ OWN_FLAGS: dict[str, frozenset[str]] = {
             *_SERVING,
             "admission-control-config-file",
             "advertise-address",
+            "disable-admission-plugins",
             "allow-privileged",
             "audit-policy-file",
             "authentication-config",
@@ -47,6 +48,8 @@ OWN_FLAGS: dict[str, frozenset[str]] = {
             "service-account-lookup",
             "service-account-signing-key-file",
             "service-cluster-ip-range",
+            "tls-min-version",
+            "token-auth-file",
         }
     ),
     "controllerManager": frozenset(

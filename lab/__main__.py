@@ -131,11 +131,16 @@ def _ssh(chosen: argparse.Namespace) -> None:
 
 
 def _clean(chosen: argparse.Namespace) -> None:
-    from lab import sweep
+    from lab import backend, sweep
 
     left = sweep.leftovers()
     if left:
         raise LabError("the lab still runs (" + "; ".join(left[:3]) + "); 'make down' first")
+    holding = backend.stacks_with_resources()
+    if holding:
+        raise LabError(
+            f"{paths.STATE}: holds the keys of stack {', '.join(holding)}; 'make down STACK={holding[0]}' first"
+        )
     shutil.rmtree(paths.STATE, ignore_errors=True)
     if paths.VENV.is_symlink():
         paths.VENV.unlink()

@@ -7,12 +7,14 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from lab import engine, paths, progress
+from lab import engine, orphans, paths, progress
 from lab.errors import LabError
 
 PROJECT_NAME = "hardway"
 PASSPHRASE = paths.STATE / "passphrase"
 STATE = paths.STATE / "state"
+_STACKS = STATE / ".pulumi" / "stacks" / PROJECT_NAME
+_LOCKS = STATE / ".pulumi" / "locks" / "organization" / PROJECT_NAME
 
 
 def environment() -> dict[str, str]:
@@ -30,27 +32,58 @@ def environment() -> dict[str, str]:
 
 
 def prepare() -> None:
-    """Make the state folder and, once, a passphrase that nobody but this user can read."""
+    """Make the state folder and, once, a passphrase that nobody but this user can read.
+
+    Raises:
+        LabError: the passphrase is gone and stacks are encrypted with it.
+    """
     paths.STATE.mkdir(mode=0o700, exist_ok=True)
     STATE.mkdir(mode=0o700, exist_ok=True)
+    if is_locked_out():
+        raise LabError(
+            f"{PASSPHRASE}: is gone, but stacks are encrypted with it; put it back from your backup. Without one a lab "
+            "can still be removed ('make down'); the keys of a cluster on your own hosts are lost"
+        )
     if not PASSPHRASE.exists():
-        if any((STATE / ".pulumi").glob(f"stacks/{PROJECT_NAME}/*.json")):
-            raise LabError(
-                f"{PASSPHRASE}: is gone, but stacks exist that are encrypted with it; put it back from your backup, or "
-                "'make clean' to give the stacks up"
-            )
         descriptor = os.open(PASSPHRASE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with open(descriptor, "w") as file:
             file.write(secrets.token_urlsafe(32) + "\n")
 
 
+def is_locked_out() -> bool:
+    """Whether stacks with resources exist in our state folder and our passphrase does not."""
+    given = {"PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE", "PULUMI_BACKEND_URL"} & set(
+        os.environ
+    )
+    return not given and not PASSPHRASE.exists() and bool(stacks_with_resources())
+
+
+def stacks_with_resources() -> list[str]:
+    """Names of the stacks in our state folder that hold anything."""
+    return [file.stem for file in sorted(_STACKS.glob("*.json")) if _holds_resources(file)]
+
+
+def _holds_resources(checkpoint: Path) -> bool:
+    try:
+        latest = json.loads(checkpoint.read_text())["checkpoint"].get("latest") or {}
+    except (ValueError, KeyError):
+        return True
+    return bool(latest.get("resources"))
+
+
+def forget(stack: str) -> None:
+    """Remove a stack from our state folder, whatever it holds."""
+    for file in (*_STACKS.glob(f"{stack}.json*"), *_LOCKS.glob(f"{stack}/*.json")):
+        file.unlink()
+
+
 def release_dead_locks(stack: str) -> None:
-    """Remove the stack's locks whose engine on this computer is gone; refuse while one lives.
+    """Remove the stack's locks whose engine on this computer is gone, and its helpers; refuse while one lives.
 
     Raises:
         LabError: another engine works on the stack.
     """
-    for lock in (STATE / ".pulumi" / "locks").glob(f"organization/{PROJECT_NAME}/{stack}/*.json"):
+    for lock in _LOCKS.glob(f"{stack}/*.json"):
         holder = _read(lock)
         if holder.get("hostname") != socket.gethostname() or _is_engine(int(holder.get("pid", 0))):
             raise LabError(
@@ -61,6 +94,7 @@ def release_dead_locks(stack: str) -> None:
             f"stack {stack}: its engine (process {holder.get('pid')}) was killed; its lock is taken away"
         )
         lock.unlink()
+    orphans.end()
 
 
 def _read(lock: Path) -> dict[str, Any]:

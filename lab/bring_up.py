@@ -31,6 +31,8 @@ from lab.errors import LabError
 
 MACHINE_BYTES = 1 << 30
 """What a machine's disk takes at first: 0.6 GiB of artifacts, and what etcd and containerd write."""
+OWNER = paths.STATE / "lab-owner"
+"""Name of the stack whose machines this clone's lab holds."""
 
 
 @dataclass
@@ -52,8 +54,9 @@ def up(chosen: stack.Stack, arguments: list[str]) -> int:
     """Build or change the cluster; gives the exit status."""
     phases = Phases()
     plan = _plan(chosen)
+    started: list[str] = []
     if chosen.is_lab:
-        phases.measure("artifacts and base tree", lambda: _prepare_lab(chosen, plan))
+        started = phases.measure("artifacts and base tree", lambda: _prepare_lab(chosen, plan))
     stack.ensure(chosen)
     replaced = (_lost_machines(chosen) if chosen.is_lab else []) + _unconfirmed(chosen)
     chosen.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -79,7 +82,7 @@ def up(chosen: stack.Stack, arguments: list[str]) -> int:
         return status
     chosen.unfinished.unlink()
     outputs = stack.save_outputs(chosen)
-    phases.measure("all Nodes Ready", lambda: cluster.wait_for_nodes(chosen, plan))
+    phases.measure("all Nodes Ready", lambda: cluster.wait_for_nodes(chosen, plan, set(started)))
     print(cluster.summary(chosen, plan, outputs, phases.seconds))
     return 0
 
@@ -93,8 +96,12 @@ def _plan(chosen: stack.Stack) -> ClusterPlan:
     return plan_cluster(settings)
 
 
-def _prepare_lab(chosen: stack.Stack, plan: ClusterPlan) -> None:
-    """Artifacts, images and base tree, then the bridge, the file server and machines that a reboot has stopped."""
+def _prepare_lab(chosen: stack.Stack, plan: ClusterPlan) -> list[str]:
+    """Artifacts, images and base tree, then the bridge, the file server and machines that a reboot has stopped.
+
+    Gives the names of the machines that were started again.
+    """
+    _check_owner(chosen)
     _check_range(plan)
     _require_space(plan)
     with ThreadPoolExecutor(max_workers=1) as beside:
@@ -105,9 +112,25 @@ def _prepare_lab(chosen: stack.Stack, plan: ClusterPlan) -> None:
     spec = {"address": str(plan.network.gateway), "cidr": str(plan.network.machines)}
     network.create(network.parse_spec(json.dumps(spec)))
     fileserver.start(str(plan.network.gateway), stack.FILE_SERVER_PORT)
+    OWNER.write_text(chosen.name)
     started = machines.start_all()
     if started:
         progress.note(f"started again: {', '.join(started)}")
+    return started
+
+
+def _check_owner(chosen: stack.Stack) -> None:
+    """Refuse when another stack's machines stand in this clone's lab: names, bridge and disks are the clone's.
+
+    Raises:
+        LabError: with the stack that has them.
+    """
+    owner = OWNER.read_text() if OWNER.exists() else chosen.name
+    if owner != chosen.name and machines.list_machines():
+        raise LabError(
+            f"stack {chosen.name}: this clone's lab holds the machines of stack {owner}; 'make down STACK={owner}' "
+            "first, or use a second clone with another range in network.machines"
+        )
 
 
 def _check_range(plan: ClusterPlan) -> None:
@@ -150,24 +173,24 @@ def _entries(plan: ClusterPlan) -> dict[str, mirror.LockEntry]:
 def _lost_machines(chosen: stack.Stack) -> list[str]:
     """Resources of machines whose disk was thrown away behind the engine's back, which has to make them anew.
 
-    A machine counts as lost when this computer has none of its name, or one with another identity than it confirmed.
+    A machine counts as lost when this computer has none of its name, or one with another identity than the state's.
     """
     present = {machine.name: machine.identity for machine in machines.list_machines()}
     confirmed = chosen.outputs()["applied"] if chosen.outputs_file.exists() else {}
     if confirmed and all(present.get(name) == machine["identity"] for name, machine in confirmed.items()):
         return []
-    lost = []
-    for urn in stack.commands(chosen, "local"):
-        name = urn.rsplit("::machine-", 1)[-1]
-        known = confirmed.get(name, {}).get("identity")
-        if name != urn and (name not in present or known not in (None, present[name])):
-            progress.note(f"machine {name} has lost its disk: it is made anew and filled again")
-            lost.append(urn)
-    return lost
+    lost = {
+        name: urn
+        for name, (urn, identity) in stack.recorded_machines(chosen).items()
+        if present.get(name) != identity
+    }
+    for name in lost:
+        progress.note(f"machine {name} has lost its disk: it is made anew and filled again")
+    return list(lost.values())
 
 
 def _unconfirmed(chosen: stack.Stack) -> list[str]:
-    """Activations to repeat, since the last run did not end well.
+    """Steps on machines to repeat, since the last run did not end well.
 
     After a failed step the engine keeps the inputs of the last good one: who then takes a bad setting back would be
     told that nothing changes, while a machine still has it.
@@ -175,7 +198,7 @@ def _unconfirmed(chosen: stack.Stack) -> list[str]:
     if not chosen.unfinished.exists():
         return []
     progress.note("the last run did not end well: every machine is asked to confirm what it runs")
-    return [urn for urn in stack.commands(chosen, "remote") if "::activate-" in urn]
+    return stack.commands(chosen, "remote")
 
 
 def _after_failure(chosen: stack.Stack, pending: list[str]) -> str:
@@ -189,34 +212,52 @@ def _after_failure(chosen: stack.Stack, pending: list[str]) -> str:
 
 def down(chosen: stack.Stack, arguments: list[str]) -> int:
     """Destroy the cluster; on the lab nothing is left on this computer, whatever state a run was left in."""
-    status = 0
-    backend.prepare()
-    backend.release_dead_locks(chosen.name)
-    if stack.exists(chosen):
-        line = stack.command(
-            chosen, "destroy", "--yes", "--skip-preview", "--parallel", str(stack.PARALLEL), *arguments
-        )
-        progress.note(f"$ {' '.join(line)}")
-        status = stack.run(line)
     if chosen.is_lab:
-        fileserver.stop()
-        for removed in sweep.sweep():
-            progress.note(f"removed {removed}")
-        left = sweep.leftovers()
-        if left:
-            raise LabError("left on this computer: " + "; ".join(left) + "; run 'make down' again")
+        _check_owner(chosen)
+    status = 0
+    if backend.is_locked_out() and chosen.is_lab:
+        progress.note(
+            f"{backend.PASSPHRASE} is gone: the machines are swept away and the stack's state with them"
+        )
+        backend.forget(chosen.name)
+    else:
+        status = _destroy(chosen, arguments)
+    if chosen.is_lab:
+        _sweep()
         if status:
             # The machines are gone, whatever the state says of them.
-            stack.capture(["pulumi", "stack", "rm", chosen.name, "--force", "--yes", "--preserve-config"])
+            backend.forget(chosen.name)
             status = 0
-    for path in (
-        chosen.outputs_file,
-        chosen.kubeconfig,
-        chosen.folder / "ssh_key",
-        chosen.folder / "known_hosts",
-    ):
-        path.unlink(missing_ok=True)
+    if not status:
+        chosen.remove_files()
     return status
+
+
+def _destroy(chosen: stack.Stack, arguments: list[str]) -> int:
+    backend.prepare()
+    backend.release_dead_locks(chosen.name)
+    if not stack.exists(chosen):
+        return 0
+    line = stack.command(
+        chosen, "destroy", "--yes", "--skip-preview", "--parallel", str(stack.PARALLEL), *arguments
+    )
+    progress.note(f"$ {' '.join(line)}")
+    return stack.run(line)
+
+
+def _sweep() -> None:
+    """Take away everything that carries this lab's name.
+
+    Raises:
+        LabError: something would not go.
+    """
+    fileserver.stop()
+    for removed in sweep.sweep():
+        progress.note(f"removed {removed}")
+    left = sweep.leftovers()
+    if left:
+        raise LabError("left on this computer: " + "; ".join(left) + "; run 'make down' again")
+    OWNER.unlink(missing_ok=True)
 
 
 def preview(chosen: stack.Stack, arguments: list[str], *, whole: bool) -> int:

@@ -46,18 +46,20 @@ def wrap(machine: str, command: Sequence[str]) -> list[str]:
 
 
 def _hierarchies() -> list[Path]:
-    """Return the mount point of the one v2 tree, or of each v1 controller (cpu -> cpu,cpuacct once)."""
+    """Return the mount point of the one v2 tree, or of each v1 controller (cpu -> cpu,cpuacct once).
+
+    With v1 goes an empty v2 tree beside it, where there is one: systemd-nspawn takes the path of its own group
+    from there and repeats it in systemd's v1 tree. Left out, all machines would land in one `/payload`.
+    """
     if unified():
         return [ROOT]
     folders = {folder.resolve() for folder in ROOT.iterdir() if folder.is_dir()} if ROOT.is_dir() else set()
-    return sorted(
-        folder for folder in folders if (folder / "cgroup.procs").exists() and folder.name != "unified"
-    )
+    return sorted(folder for folder in folders if (folder / "cgroup.procs").exists())
 
 
 def _own_group(hierarchy: Path) -> Path:
-    """Return the folder of the group that this process is in, in the hierarchy of one v1 controller."""
-    wanted = set(hierarchy.name.split(","))
+    """Return the folder of the group that this process is in, in one hierarchy beside others."""
+    wanted = {""} if (hierarchy / "cgroup.controllers").exists() else set(hierarchy.name.split(","))
     for line in Path("/proc/self/cgroup").read_text().splitlines():
         _, controllers, path = line.split(":", 2)
         if set(controllers.removeprefix("name=").split(",")) == wanted:

@@ -3,10 +3,12 @@
 import subprocess
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from config.plan import ClusterPlan
+from config.settings import Cni
 from lab import paths, stack, timeline
 from lab.errors import LabError
 
@@ -16,7 +18,14 @@ READY_SECONDS = 240.0
 def kubectl(chosen: stack.Stack, plan: ClusterPlan, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run our own kubectl as the cluster's administrator, for at most two minutes."""
     line = [str(client(plan)), "--kubeconfig", str(chosen.kubeconfig), *arguments]
-    return subprocess.run(line, capture_output=True, text=True, check=False, timeout=120)
+    try:
+        return subprocess.run(line, capture_output=True, text=True, check=False, timeout=120)
+    except FileNotFoundError:
+        raise LabError(
+            f"the cluster stands ({chosen.kubeconfig}), and no kubectl is on this computer to look at it; install one"
+        ) from None
+    except subprocess.TimeoutExpired:
+        raise LabError("kubectl did not end within 120 s; does this computer reach the endpoint?") from None
 
 
 def client(plan: ClusterPlan) -> Path:
@@ -28,26 +37,59 @@ def client(plan: ClusterPlan) -> Path:
     return path
 
 
-def wait_for_nodes(chosen: stack.Stack, plan: ClusterPlan) -> None:
+def wait_for_nodes(chosen: stack.Stack, plan: ClusterPlan, started: set[str]) -> None:
     """Wait until every planned Node is Ready: after a reboot the engine has nothing to do, but machines do.
+
+    With a CNI of the operator's own that is the CNI's business, and nothing is waited for.
+
+    Args:
+        chosen: the stack.
+        plan: the cluster.
+        started: machines that were started in this run: their Nodes' old word does not count.
 
     Raises:
         LabError: not all in time, with what the API says.
     """
     deadline = time.monotonic() + READY_SECONDS
-    names = {node.name for node in plan.nodes}
-    query = "jsonpath={range .items[*]}{.metadata.name}={.status.conditions[?(@.type=='Ready')].status} {end}"
-    while True:
-        seen = kubectl(chosen, plan, "get", "nodes", "--output", query, "--request-timeout=5s")
-        missing = names - {word.partition("=")[0] for word in seen.stdout.split() if word.endswith("=True")}
+    begin = datetime.now(UTC)
+    names = {node.name for node in plan.nodes} if plan.network.cni is Cni.FLANNEL else set()
+    while names:
+        missing = names - _ready(chosen, plan, dict.fromkeys(started, begin))
         if not missing:
             return
         if time.monotonic() > deadline:
             raise LabError(
-                f"not Ready after {READY_SECONDS:.0f} s: {', '.join(sorted(missing))}. {seen.stderr.strip()}\n"
+                f"not Ready after {READY_SECONDS:.0f} s: {', '.join(sorted(missing))}.\n"
                 f"'make ssh NODE={min(missing)}' lets you look: 'systemctl --failed', 'journalctl -u kubelet'"
             )
         time.sleep(1)
+
+
+def _ready(chosen: stack.Stack, plan: ClusterPlan, since: Mapping[str, datetime]) -> set[str]:
+    """Names of the Nodes that are Ready, and whose kubelet was heard of since a time where one is given."""
+    ready = "{.metadata.name}={.status.conditions[?(@.type=='Ready')].status} "
+    heard = "{.metadata.name}={.spec.renewTime} "
+    nodes = _pairs(
+        kubectl(chosen, plan, "get", "nodes", "--output", f"jsonpath={{range .items[*]}}{ready}{{end}}")
+    )
+    leases = (
+        "get",
+        "leases",
+        "--namespace=kube-node-lease",
+        "--output",
+        f"jsonpath={{range .items[*]}}{heard}{{end}}",
+    )
+    renewed = _pairs(kubectl(chosen, plan, *leases)) if since else {}
+    return {
+        name
+        for name, status in nodes.items()
+        if status == "True"
+        and (name not in since or (name in renewed and datetime.fromisoformat(renewed[name]) > since[name]))
+    }
+
+
+def _pairs(told: subprocess.CompletedProcess[str]) -> dict[str, str]:
+    return dict(word.split("=", 1) for word in told.stdout.split() if "=" in word)
 
 
 def summary(

@@ -63,6 +63,12 @@ class Stack:
         """Exists from the begin of an `up` to its good end."""
         return self.folder / "unfinished"
 
+    def remove_files(self) -> None:
+        """Remove what tells of a cluster that is gone; the generated configuration stays, with the engine's salt."""
+        own = (self.outputs_file, self.kubeconfig, self.events, self.unfinished)
+        for path in (*own, self.folder / "ssh_key", self.folder / "known_hosts"):
+            path.unlink(missing_ok=True)
+
     @property
     def is_lab(self) -> bool:
         """Whether its machines are made on this computer."""
@@ -199,6 +205,22 @@ def pending(stack: Stack) -> list[str]:
     ]
 
 
+def recorded_machines(stack: Stack) -> dict[str, tuple[str, str]]:
+    """URN and identity, as the state has them, of each machine that the engine has made; by the machine's name."""
+    exported = json.loads(capture(["pulumi", "stack", "export", "--show-secrets", "--stack", stack.name]))
+    machines = {}
+    for resource in (exported.get("deployment") or {}).get("resources") or []:
+        name = str(resource["urn"]).rsplit("::", 1)[1]
+        if resource["type"] == "command:local:Command" and name.startswith("machine-"):
+            told = resource["outputs"]["stdout"]
+            text = json.loads(told["plaintext"]) if isinstance(told, dict) else told
+            machines[name.removeprefix("machine-")] = (
+                str(resource["urn"]),
+                str(json.loads(text)["identity"]),
+            )
+    return machines
+
+
 def ensure(stack: Stack) -> None:
     """Have the stack in the backend."""
     backend.prepare()
@@ -222,10 +244,8 @@ def save_outputs(stack: Stack) -> dict[str, Any]:
     _write_private(stack.outputs_file, text)
     _write_private(stack.kubeconfig, outputs["kubeconfig"])
     _write_private(stack.folder / "ssh_key", outputs["sshPrivateKey"])
-    known = [
-        f"{outputs['machines'][name]['address']} {key.strip()}"
-        for name, key in outputs["sshHostKeys"].items()
-    ]
+    # Entries go by the machine's name (HostKeyAlias), whatever address and port reach it.
+    known = [f"{name} {key.strip()}" for name, key in outputs["sshHostKeys"].items()]
     _write_private(stack.folder / "known_hosts", "\n".join(known) + "\n")
     return outputs
 
@@ -257,6 +277,10 @@ def ssh_command(stack: Stack, name: str, remote_command: str | None) -> list[str
         "-o",
         "StrictHostKeyChecking=yes",
         "-o",
+        f"HostKeyAlias={name}",
+        "-p",
+        f"{machine['sshPort']:.0f}",
+        "-o",
         "IdentitiesOnly=yes",
         "-o",
         "LogLevel=ERROR",
@@ -266,6 +290,6 @@ def ssh_command(stack: Stack, name: str, remote_command: str | None) -> list[str
     return [
         "ssh",
         *options,
-        f"{machine.get('user', 'root')}@{machine['address']}",
+        f"{machine['sshUser']}@{machine['sshHost']}",
         *([remote_command] if remote_command else []),
     ]

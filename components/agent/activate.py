@@ -19,6 +19,7 @@ from components.agent.evidence import Failure, say, wait_until
 from components.agent.lock import machine_lock
 
 READY_SECONDS = 120.0
+QUORUM_SECONDS = 60.0
 
 
 def run(bundle: dict[str, Any]) -> dict[str, Any]:
@@ -26,9 +27,8 @@ def run(bundle: dict[str, Any]) -> dict[str, Any]:
     with machine_lock():
         _check_staged(bundle)
         clock.check(bundle["files"])
-        healthy = etcd.healthy_members(bundle["etcd"]["members"]) if _has_ctl(bundle) else []
-        _refuse_to_lose_quorum(bundle, healthy)
-        restarted = _apply(bundle, healthy)
+        _refuse_to_lose_quorum(bundle)
+        restarted = _apply(bundle)
     return {
         "digest": bundle["digest"],
         "identity": bundle["identity"],
@@ -40,21 +40,21 @@ def run(bundle: dict[str, Any]) -> dict[str, Any]:
 def _check_staged(bundle: dict[str, Any]) -> None:
     absent = [target for target in bundle["links"].values() if not os.path.exists(target)]
     if absent:
-        raise Failure(f"{absent[0]} is not staged; run again so that prepare brings it")
+        raise Failure(
+            f"{absent[0]} is not staged, though the engine takes it for done; stage it anew with "
+            f"'make up ARGS=\"--target-replace **prepare-{bundle['machine']['name']}\"', then run again"
+        )
 
 
-def _has_ctl(bundle: dict[str, Any]) -> bool:
-    return bool(bundle.get("etcd")) and os.path.exists(etcd.CTL[0]) and os.path.exists("/etc/etcd/pki/ca.crt")
-
-
-def _refuse_to_lose_quorum(bundle: dict[str, Any], healthy: list[str]) -> None:
+def _refuse_to_lose_quorum(bundle: dict[str, Any]) -> None:
     """Refuse before the first file changes, when etcd or the API server would restart and quorum would go.
 
     Without quorum nothing can be lost any more: then the files are written and everything is started.
     """
-    if not bundle.get("etcd") or not _touches_critical_unit(bundle):
+    if not bundle.get("etcd") or not os.path.exists(etcd.CTL[0]) or not _touches_critical_unit(bundle):
         return
     members = [member["name"] for member in bundle["etcd"]["members"]]
+    healthy = etcd.healthy_members(bundle["etcd"]["members"])
     own = bundle["machine"]["name"]
     others = [name for name in healthy if name != own]
     has_quorum = len(healthy) >= len(members) // 2 + 1
@@ -68,7 +68,7 @@ def _refuse_to_lose_quorum(bundle: dict[str, Any], healthy: list[str]) -> None:
 
 
 def _touches_critical_unit(bundle: dict[str, Any]) -> bool:
-    """Whether a file or link would change that etcd or the API server restarts on."""
+    """Whether etcd or the API server would restart: what it restarts on will change, or has since it last started."""
     paths = files.differing(bundle["files"], bundle["links"])
     texts = {
         os.path.basename(f["path"]): f["text"]
@@ -77,10 +77,12 @@ def _touches_critical_unit(bundle: dict[str, Any]) -> bool:
     }
     critical = [unit for name in bundle["units"] if (unit := units.parse(name, texts[name])).critical]
     patterns = [pattern for unit in critical for pattern in unit.restart_on]
-    return any(fnmatch(path, pattern) for path in paths for pattern in patterns)
+    was = units.recorded()
+    changed_before = any(units.inputs_digest(unit) != was.get(unit.name) for unit in critical)
+    return changed_before or any(fnmatch(path, pattern) for path in paths for pattern in patterns)
 
 
-def _apply(bundle: dict[str, Any], healthy: list[str]) -> list[str]:
+def _apply(bundle: dict[str, Any]) -> list[str]:
     names = bundle["units"]
     was = units.recorded()
     units.remove(
@@ -93,11 +95,12 @@ def _apply(bundle: dict[str, Any], healthy: list[str]) -> list[str]:
     files.make_folders(bundle["folders"])
     changed = files.apply(bundle["files"])
     changed += files.switch_links(bundle["links"])
-    if bundle.get("etcd"):
-        _join_etcd(bundle, healthy or _late_health(bundle))
+    healthy, rejoined = _join_etcd(bundle) if bundle.get("etcd") else ([], False)
     units.enable(names)
     due = units.due([units.read(name) for name in names], was)
-    waited = [unit for unit in due if unit.name in was] if _is_alive(bundle, healthy) else []
+    waited = [unit for unit in due if unit.name in was or (rejoined and unit.critical)]
+    if not _is_alive(bundle, healthy):
+        waited = []
     units.start_without_waiting([unit for unit in due if unit not in waited])
     _restart_in_order(bundle, waited, healthy)
     say(f"{len(changed)} files changed; {', '.join(unit.name for unit in due) or 'nothing'} restarted")
@@ -111,7 +114,10 @@ def _is_alive(bundle: dict[str, Any], healthy: list[str]) -> bool:
     """
     if bundle.get("etcd"):
         return len(healthy) >= len(bundle["etcd"]["members"]) // 2 + 1
-    return not bundle["machine"]["node"] or units.answers(f"{bundle['api']}/readyz")
+    # Asked directly: this machine's own balancer may be what is broken, or about to change.
+    return not bundle["machine"]["node"] or any(
+        units.answers(f"{api}/readyz") for api in bundle["api_servers"]
+    )
 
 
 def _restart_in_order(bundle: dict[str, Any], waited: list[units.Unit], healthy: list[str]) -> None:
@@ -120,29 +126,41 @@ def _restart_in_order(bundle: dict[str, Any], waited: list[units.Unit], healthy:
     A unit that ran before and is broken now is waited for too: or else a second try of a bad change would go on to
     the next machine.
     """
-    started = datetime.now(UTC)
     for unit in waited:
+        started = datetime.now(UTC)
         if unit.name == "etcd.service":
             etcd.hand_over(_own_member(bundle), bundle["etcd"]["members"], healthy)
         units.restart_and_wait(unit)
-    if any(unit.name == "kubelet.service" for unit in waited):
-        _wait_for_node(bundle["machine"]["name"], bundle["api"], started)
+        if unit.name == "kubelet.service":
+            _wait_for_node(bundle["machine"]["name"], bundle["api"], started)
 
 
 def _own_member(bundle: dict[str, Any]) -> dict[str, str]:
     return next(member for member in bundle["etcd"]["members"] if member["name"] == bundle["machine"]["name"])
 
 
-def _late_health(bundle: dict[str, Any]) -> list[str]:
-    """Health asked once the files are there: a fresh or wiped machine had no etcdctl before."""
-    return etcd.healthy_members(bundle["etcd"]["members"])
+def _join_etcd(bundle: dict[str, Any]) -> tuple[list[str], bool]:
+    """Bring the membership in order; gives the healthy members, and whether this one joins a living cluster anew.
 
-
-def _join_etcd(bundle: dict[str, Any], healthy: list[str]) -> None:
-    own = _own_member(bundle)
-    decision = etcd.join(own, bundle["etcd"]["members"], healthy)
+    Raises:
+        Failure: this member has no data, the others know a cluster, and it does not answer in time.
+    """
+    own, members = _own_member(bundle), bundle["etcd"]["members"]
+    healthy = etcd.healthy_members(members)
+    if not healthy and not etcd.has_data() and etcd.is_established(own, members):
+        found = wait_until("etcd's quorum", lambda: bool(etcd.healthy_members(members)), QUORUM_SECONDS)
+        healthy = etcd.healthy_members(members) if found else []
+        if not healthy:
+            raise Failure(
+                f"{own['name']} has no etcd data and the other members, which do, have no quorum without "
+                "it. Founding a second cluster would lose theirs: bring them back first ('systemctl status etcd' on "
+                "each), then run again"
+            )
+    decision = etcd.join(own, members, healthy)
     if decision is not etcd.Decision.START:
         say(f"etcd member {own['name']}: {decision.value}")
+    joins = (etcd.Decision.JOIN, etcd.Decision.REJOIN, etcd.Decision.DISCARD_AND_JOIN)
+    return healthy, decision in joins
 
 
 def _wait_for_node(name: str, api: str, since: datetime) -> None:

@@ -37,8 +37,8 @@ def stage(artifacts: list[dict[str, Any]]) -> int:
 
 
 def folder(artifact: dict[str, Any]) -> str:
-    """Where an artifact's files lie."""
-    return f"{ROOT}/{artifact['name']}/{artifact['version']}"
+    """Where an artifact's files lie; its name tells version and digest, so nothing is ever replaced in place."""
+    return str(artifact["folder"])
 
 
 def _present(artifact: dict[str, Any]) -> bool:

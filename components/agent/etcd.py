@@ -4,9 +4,12 @@
 (etcd#2780, #11410, #20269): it is removed, added again and starts as `existing`.
 """
 
+import glob
 import json
 import os
+import ssl
 import time
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import Enum
@@ -15,6 +18,8 @@ from typing import Any
 from components.agent.evidence import Failure, run, say, succeeds, write_file
 
 DATA = "/var/lib/etcd/member"
+LOG = f"{DATA}/wal/*.wal"
+"""What makes a data folder a member's: etcd makes the folder itself before it is refused by its peers."""
 ENVIRONMENT = "/var/lib/hardway/etcd-initial.env"
 CTL = (
     "/opt/hardway/bin/etcdctl",
@@ -65,6 +70,32 @@ def decide(situation: Situation) -> Decision:
     return Decision.REJOIN if situation.listed and not situation.added else Decision.JOIN
 
 
+def has_data() -> bool:
+    """Whether this machine holds a member's log."""
+    return bool(glob.glob(LOG))
+
+
+def is_established(own: dict[str, str], members: list[dict[str, str]]) -> bool:
+    """Whether any other member, with quorum or without, knows a cluster whose members have started before.
+
+    Peers tell each other on their peer port, which needs no quorum; during the founding nobody has published a
+    client address yet (etcd, server/etcdserver/api/etcdhttp/peer.go).
+    """
+    others = [member for member in members if member["name"] != own["name"]]
+    with ThreadPoolExecutor(max_workers=9) as pool:
+        return any(pool.map(_knows_started_members, [member["peer"] for member in others]))
+
+
+def _knows_started_members(peer: str) -> bool:
+    context = ssl.create_default_context(cafile="/etc/etcd/pki/ca.crt")
+    context.load_cert_chain("/etc/etcd/pki/peer.crt", "/etc/etcd/pki/peer.key")
+    try:
+        with urllib.request.urlopen(f"{peer}/members", timeout=3, context=context) as answer:
+            return any(member.get("clientURLs") for member in json.load(answer))
+    except (OSError, ValueError):
+        return False
+
+
 def may_lose(healthy_others: int, members: int) -> bool:
     """Whether quorum holds while this member is away. A cluster of one has nobody to hold it: always true."""
     return members == 1 or healthy_others >= members // 2 + 1
@@ -111,7 +142,7 @@ def look(own: dict[str, str], others: list[str]) -> tuple[Situation, list[dict[s
     never_started = mine is not None and not mine.get("clientURLs")
     named = mine is not None and bool(mine.get("name"))
     situation = Situation(
-        has_data=os.path.isdir(DATA),
+        has_data=has_data(),
         others_alive=bool(others),
         listed=mine is not None,
         founding=never_started and named,
@@ -162,14 +193,18 @@ def hand_over(own: dict[str, str], members: list[dict[str, str]], healthy: list[
     others = [member for member in members if member["name"] in healthy and member["name"] != own["name"]]
     if not others or own["name"] not in healthy:
         return
-    status = json.loads(run(*CTL, "--command-timeout=5s", f"--endpoints={own['client']}", "endpoint", "status",
-                            "--write-out=json"))[0]["Status"]
-    if status["leader"] != status["header"]["member_id"]:
+    ask = (*CTL, "--command-timeout=5s", f"--endpoints={own['client']}")
+    try:
+        status = json.loads(run(*ask, "endpoint", "status", "--write-out=json"))[0]["Status"]
+        listed = json.loads(run(*ask, "member", "list", "--write-out=json"))["members"]
+    except Failure:
         return
-    listed = json.loads(run(*CTL, f"--endpoints={own['client']}", "member", "list", "--write-out=json"))["members"]
-    identities = {member["name"]: f"{member['ID']:x}" for member in listed}
-    if succeeds(*CTL, f"--endpoints={own['client']}", "move-leader", identities[others[0]["name"]], timeout=20):
-        say(f"etcd leadership handed over to {others[0]['name']}")
+    identities = {member.get("name"): f"{member['ID']:x}" for member in listed}
+    heir = others[0]["name"]
+    if status["leader"] != status["header"]["member_id"] or heir not in identities:
+        return
+    if succeeds(*ask, "move-leader", identities[heir], timeout=20):
+        say(f"etcd leadership handed over to {heir}")
 
 
 def _add(own: dict[str, str], endpoints: str) -> None:
@@ -190,9 +225,9 @@ def _write_environment(
     """What etcd needs for its very first start: a joining member must name exactly the members there are."""
     cluster = {member["name"]: member["peer"] for member in planned}
     if state == "existing" and listed:
-        cluster = {
-            m["name"]: m["peerURLs"][0] for m in listed if m.get("name") and own["peer"] not in m["peerURLs"]
-        }
+        names = {member["peer"]: member["name"] for member in planned}
+        # A member that was added and has not started has no name yet; the plan knows it by its address.
+        cluster = {m.get("name") or names[m["peerURLs"][0]]: m["peerURLs"][0] for m in listed}
         cluster[own["name"]] = own["peer"]
     text = ",".join(f"{name}={peer}" for name, peer in sorted(cluster.items()))
     write_file(ENVIRONMENT, f"ETCD_INITIAL_CLUSTER_STATE={state}\nETCD_INITIAL_CLUSTER={text}\n", 0o600)

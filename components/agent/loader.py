@@ -9,6 +9,7 @@ import importlib.abc
 import importlib.machinery
 import importlib.util
 import json
+import signal
 import sys
 from types import CodeType, ModuleType
 from typing import Any
@@ -41,6 +42,9 @@ class BundleImporter(importlib.abc.InspectLoader, importlib.abc.MetaPathFinder):
 
 def start(bundle: dict[str, Any]) -> None:
     """Run the bundle's phase; print its result as one line of JSON, or its failure and exit 1."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        # `timeout` ends a phase with a signal: let what must not stay behind be removed.
+        signal.signal(number, lambda *_: sys.exit(1))
     sys.meta_path.insert(0, BundleImporter(bundle["agent"]))
     evidence = importlib.import_module("components.agent.evidence")
     phase = importlib.import_module(f"components.agent.{bundle['phase']}")

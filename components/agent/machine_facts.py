@@ -19,6 +19,13 @@ NETWORK_POLICY_QUEUE = 100
 """kube-network-policies' own default (cmd/kube-network-policies, --nfqueue-id)."""
 
 
+_KUBELET = "/etc/kubernetes/kubelet.conf.d/50-machine.conf"
+_CONTAINERD = "/etc/containerd/conf.d/50-machine.toml"
+_NETWORK_POLICIES = "/etc/systemd/system/kube-network-policies.service.d/50-machine.conf"
+DROP_INS = (_KUBELET, _CONTAINERD, _NETWORK_POLICIES)
+"""Every path that `drop_ins` may give; the files among them are prepare's own."""
+
+
 @dataclass(frozen=True)
 class Facts:
     """What prepare found.
@@ -97,13 +104,11 @@ def drop_ins(facts: Facts, pods: str) -> dict[str, str]:
     if not facts.swap:
         kubelet.pop("failSwapOn")
     files = {
-        "/etc/kubernetes/kubelet.conf.d/50-machine.conf": json.dumps(kubelet, indent=2) + "\n",
-        "/etc/containerd/conf.d/50-machine.toml": _containerd(facts),
+        _KUBELET: json.dumps(kubelet, indent=2) + "\n",
+        _CONTAINERD: _containerd(facts),
     }
     if not facts.nft_queue:
-        files["/etc/systemd/system/kube-network-policies.service.d/50-machine.conf"] = _queue_by_iptables(
-            pods
-        )
+        files[_NETWORK_POLICIES] = _queue_by_iptables(pods)
     return files
 
 
@@ -131,13 +136,15 @@ def _containerd(facts: Facts) -> str:
 
 def _queue_by_iptables(pods: str) -> str:
     """Send new connections to the policies' queue by iptables, where nftables has no queue expression."""
-    rule = (
-        f"POSTROUTING -m conntrack --ctstate NEW -d {pods} "
-        f"-j NFQUEUE --queue-num {NETWORK_POLICY_QUEUE} --queue-bypass"
+    target = f"-m conntrack --ctstate NEW -j NFQUEUE --queue-num {NETWORK_POLICY_QUEUE} --queue-bypass"
+    # To a pod, from a pod to anywhere else, and from a pod to its own machine: what the policies' own table queues.
+    matches = (f"POSTROUTING -d {pods}", f"POSTROUTING -s {pods}", f"INPUT -s {pods}")
+    lines = "".join(
+        f"ExecStartPre=/bin/sh -c 'iptables -w -t mangle -C {match} {target} 2>/dev/null"
+        f" || iptables -w -t mangle -A {match} {target}'\n"
+        for match in matches
     )
-    return f"""[Service]
-ExecStartPre=/bin/sh -c 'iptables -w -t mangle -C {rule} 2>/dev/null || iptables -w -t mangle -A {rule}'
-"""
+    return f"[Service]\n{lines}"
 
 
 SUPPORTED = {"debian": 12.0, "ubuntu": 24.04}
@@ -154,7 +161,7 @@ def check_distribution(os_release: str) -> str:
     return f"{name} {version}"
 
 
-def check_kernel_settings(wanted: str) -> None:
+def check_kernel_settings(wanted: str, *, container: bool) -> None:
     """Apply a sysctl file; what belongs to the host of a container is only compared."""
     wrong = []
     for line in wanted.splitlines():
@@ -163,7 +170,8 @@ def check_kernel_settings(wanted: str) -> None:
         name, value = (part.strip() for part in line.split("=", 1))
         if _read_setting(name) == value or (name.startswith("fs.inotify") and _enough(name, value)):
             continue
-        if not succeeds("sysctl", "--quiet", "--write", f"{name}={value}") and not name.startswith(HOST_ONLY):
+        excused = container and name.startswith(HOST_ONLY)
+        if not succeeds("sysctl", "--quiet", "--write", f"{name}={value}") and not excused:
             wrong.append(f"{name} is {_read_setting(name)}, wanted {value}")
     if wrong:
         raise Failure(

@@ -28,11 +28,21 @@ def is_ready(node: Node) -> bool:
     return conditions.get("Ready") == "True" and conditions.get("NetworkUnavailable", "False") == "False"
 
 
-def label_and_taint(kubectl: list[str], node: Node, wanted: Node) -> None:
-    """Make a Node's managed labels and taints the wanted ones, leaving those of others alone."""
+def label_and_taint(kubectl: list[str], node: Node, wanted: Node) -> bool:
+    """Make a Node's managed labels and taints the wanted ones, leaving those of others alone.
+
+    Gives whether that is done; not when somebody else changed the Node meanwhile, or the API did not answer.
+    """
     patch = plan_patch(node, wanted)
-    if patch:
+    if not patch:
+        return True
+    # The list of taints is replaced whole: with the version that it was read at, nobody else's is lost.
+    patch.setdefault("metadata", {})["resourceVersion"] = node["metadata"]["resourceVersion"]
+    try:
         run(*kubectl, "patch", "node", wanted["name"], "--type=merge", f"--patch={json.dumps(patch)}")
+    except Failure:
+        return False
+    return True
 
 
 def plan_patch(node: Node, wanted: Node) -> Node:

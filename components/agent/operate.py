@@ -3,6 +3,8 @@
 Every step is idempotent. Nobody is "the first master": the plan marks a machine, a setting switches it.
 """
 
+import glob
+import json
 import os
 import shutil
 import tempfile
@@ -12,19 +14,23 @@ from contextlib import contextmanager
 from typing import Any
 
 from components.agent import nodes
-from components.agent.evidence import Failure, say, unit_evidence, wait_until
+from components.agent.evidence import Failure, say, unit_evidence, wait_until, write_file
 from components.agent.evidence import run as command
+from components.agent.lock import machine_lock
 from components.agent.units import answers
 
 KUBECTL = "/opt/hardway/bin/kubectl"
 ADMIN = "/etc/kubernetes/admin.conf"
 FIELD_MANAGER = "hardway"
+RECORD = "/var/lib/hardway/add-ons.json"
+"""Names of the add-ons that this machine applied: what Hardway did not bring, it does not take away."""
 
 
 def run(bundle: dict[str, Any]) -> dict[str, Any]:
     """Run the bundle's step: `add-ons` or `gate`."""
     step = {"add-ons": _add_ons, "gate": _gate}[bundle["step"]]
-    return step(bundle)
+    with machine_lock():
+        return step(bundle)
 
 
 def _wait_for_api(bundle: dict[str, Any]) -> None:
@@ -45,8 +51,10 @@ def _add_ons(bundle: dict[str, Any]) -> dict[str, Any]:
             with open(f"{folder}/{name}.yaml", "w") as file:
                 file.write(text)
         _apply_patiently(kubectl, folder)
-        for text in bundle["absent"].values():
+        for name in _applied_before() & set(bundle["absent"]):
+            text = bundle["absent"][name]
             command(*kubectl, "delete", "--ignore-not-found", "--wait=false", "--filename=-", text=text)
+        write_file(RECORD, json.dumps(sorted(bundle["manifests"])), 0o600)
     say(f"applied {', '.join(bundle['manifests'])}")
     return {"applied": sorted(bundle["manifests"]), "digest": bundle["digest"]}
 
@@ -71,10 +79,20 @@ def _apply_patiently(kubectl: list[str], folder: str) -> None:
             time.sleep(1)
 
 
+def _applied_before() -> set[str]:
+    try:
+        with open(RECORD) as file:
+            return set(json.load(file))
+    except FileNotFoundError:
+        return set()
+
+
 @contextmanager
 def _credential(bundle: dict[str, Any]) -> Iterator[list[str]]:
     """Call kubectl with the bootstrap credential in a folder of tmpfs, gone afterwards."""
-    folder = tempfile.mkdtemp(dir="/run", prefix="hardway-")
+    for abandoned in glob.glob("/run/hardway-credential-*"):
+        shutil.rmtree(abandoned)
+    folder = tempfile.mkdtemp(dir="/run", prefix="hardway-credential-")
     try:
         for name, text in bundle["credential"].items():
             with open(
@@ -104,10 +122,15 @@ def _gate(bundle: dict[str, Any]) -> dict[str, Any]:
 
     def all_ready() -> bool:
         found = nodes.read(kubectl)
-        for name in set(wanted) & set(found) - done:
-            nodes.label_and_taint(kubectl, found[name], wanted[name])
-            done.add(name)
-        return all(name in found and nodes.is_ready(found[name]) for name in wanted)
+        done.update(
+            name
+            for name in set(wanted) & set(found) - done
+            if nodes.label_and_taint(kubectl, found[name], wanted[name])
+        )
+        ready = [
+            name for name in wanted if name in found and (bundle["registered"] or nodes.is_ready(found[name]))
+        ]
+        return done >= set(wanted) and len(ready) == len(wanted)
 
     if not wait_until("all Nodes to be Ready", all_ready, deadline - time.monotonic(), interval=0.5):
         raise Failure(nodes.describe_missing(nodes.read(kubectl), list(wanted), time.monotonic() - begin))

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from typing import Any
 
 from components.agent import downloads, machine_facts
-from components.agent.evidence import Failure, say, write_file
+from components.agent.evidence import Failure, say, succeeds, write_file
 from components.agent.evidence import run as command
 from components.agent.lock import machine_lock
 
@@ -26,13 +26,13 @@ def run(bundle: dict[str, Any]) -> dict[str, Any]:
     os.makedirs(STATE, mode=0o700, exist_ok=True)
     with machine_lock():
         _install_packages(bundle["packages"])
+        _silence_haproxy()
         for user, home in bundle["users"].items():
             _make_user(user, home)
-        _apply_kernel_files(bundle["kernel_files"])
         facts = machine_facts.find()
+        _apply_kernel_files(bundle["kernel_files"], container=facts.container)
         if bundle["machine"]["node"]:
-            for path, text in machine_facts.drop_ins(facts, bundle["pods"]).items():
-                write_file(path, text, 0o600)
+            _plant_drop_ins(machine_facts.drop_ins(facts, bundle["pods"]))
         fetched = downloads.stage(bundle["artifacts"])
     say(f"prepared: {fetched} of {len(bundle['artifacts'])} artifacts fetched")
     return {"system": system, "identity": bundle["identity"], "facts": asdict(facts)}
@@ -70,8 +70,11 @@ def _install_packages(wanted: list[str]) -> None:
     ]
     command(*apt, "update", timeout=300)
     command(*apt, "install", "--no-install-recommends", *missing, timeout=600)
-    if "haproxy" in missing:
-        # The package starts a service of its own; ours has another name and configuration.
+
+
+def _silence_haproxy() -> None:
+    """The package starts a service of its own, whoever installed it; ours has another name and configuration."""
+    if succeeds("systemctl", "is-enabled", "--quiet", "haproxy.service"):
         command("systemctl", "disable", "--now", "haproxy.service")
 
 
@@ -88,11 +91,20 @@ def _make_user(name: str, home: str) -> None:
     os.chmod(home, 0o700)
 
 
-def _apply_kernel_files(files: dict[str, str]) -> None:
+def _plant_drop_ins(wanted: dict[str, str]) -> None:
+    """Write what the facts ask for, and take away what they asked for once (a kernel learns a new expression)."""
+    for path in machine_facts.DROP_INS:
+        if path in wanted:
+            write_file(path, wanted[path], 0o600)
+        elif os.path.exists(path):
+            os.unlink(path)
+
+
+def _apply_kernel_files(files: dict[str, str], *, container: bool) -> None:
     for path, text in files.items():
         write_file(path, text)
         if path.startswith("/etc/modules-load.d/"):
             machine_facts.load_modules(text)
     for path, text in files.items():
         if path.startswith("/etc/sysctl.d/"):
-            machine_facts.check_kernel_settings(text)
+            machine_facts.check_kernel_settings(text, container=container)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,9 @@ def test_data_is_never_discarded_while_no_other_member_answers() -> None:
         (4, 5, True), (3, 7, False), (4, 7, True),
     ],
 )  # fmt: skip
-def test_a_member_can_be_spared_while_the_others_are_a_majority(others: int, members: int, spare: bool) -> None:
+def test_a_member_can_be_spared_while_the_others_are_a_majority(
+    others: int, members: int, spare: bool
+) -> None:
     assert may_lose(others, members) is spare
 
 
@@ -166,7 +169,12 @@ def test_a_wiped_member_is_removed_added_again_and_starts_as_existing(
     use(cluster, monkeypatch)
     assert etcd.join(OWN, MEMBERS, healthy=["cp-0", "cp-2"]) is REJOIN
     assert cluster.verbs() == ["list", "remove", "add"]
-    assert cluster.calls[1] == ("--endpoints=https://10.0.0.0:2379,https://10.0.0.2:2379", "member", "remove", "dead")
+    assert cluster.calls[1] == (
+        "--endpoints=https://10.0.0.0:2379,https://10.0.0.2:2379",
+        "member",
+        "remove",
+        "dead",
+    )
     assert cluster.calls[2][2:] == ("add", "cp-1", "--peer-urls=https://10.0.0.1:2380")
     assert environment(disk) == {"ETCD_INITIAL_CLUSTER_STATE": "existing", "ETCD_INITIAL_CLUSTER": ALL_THREE}
 
@@ -178,7 +186,9 @@ def test_a_new_member_is_added_and_names_exactly_the_members_there_are(
     use(cluster, monkeypatch)
     assert etcd.join(OWN, MEMBERS, healthy=["cp-0"]) is JOIN
     assert cluster.verbs() == ["list", "add"]
-    assert environment(disk)["ETCD_INITIAL_CLUSTER"] == "cp-0=https://10.0.0.0:2380,cp-1=https://10.0.0.1:2380"
+    assert (
+        environment(disk)["ETCD_INITIAL_CLUSTER"] == "cp-0=https://10.0.0.0:2380,cp-1=https://10.0.0.1:2380"
+    )
 
 
 def test_an_interrupted_join_goes_on_without_adding_a_second_time(
@@ -198,7 +208,7 @@ def test_data_of_a_removed_member_goes_aside_and_is_not_lost(
     (disk / "etcd/member/db").write_text("old data")
     cluster = Cluster(running(0), running(2))
     use(cluster, monkeypatch)
-    monkeypatch.setattr(etcd.os, "rename", _rename_into(disk))
+    monkeypatch.setattr(os, "rename", _rename_into(disk))
     assert etcd.join(OWN, MEMBERS, healthy=["cp-0", "cp-2"]) is DISCARD
     (aside,) = (disk / "aside").iterdir()
     assert aside.name.startswith("removed-")
@@ -228,7 +238,9 @@ def test_a_member_with_data_that_is_listed_just_starts(
     assert set(cluster.verbs()) <= {"list"}
 
 
-def test_its_unit_finds_an_environment_even_when_it_was_lost(disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_its_unit_finds_an_environment_even_when_it_was_lost(
+    disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (disk / "etcd/member").mkdir()
     use(Cluster(), monkeypatch)
     assert etcd.join(OWN, MEMBERS, healthy=[]) is START

@@ -53,7 +53,9 @@ def test_a_mode_that_somebody_loosened_is_put_back_without_calling_it_a_change(
 
 def test_only_the_files_that_differ_are_named(tmp_path: Path, manifest: str) -> None:
     files.apply([entry(tmp_path / "a", "1"), entry(tmp_path / "b", "2")], manifest)
-    assert files.apply([entry(tmp_path / "a", "1"), entry(tmp_path / "b", "3")], manifest) == [str(tmp_path / "b")]
+    assert files.apply([entry(tmp_path / "a", "1"), entry(tmp_path / "b", "3")], manifest) == [
+        str(tmp_path / "b")
+    ]
 
 
 def test_a_file_that_left_the_tree_leaves_the_machine_and_foreign_files_stay(
@@ -81,7 +83,7 @@ def test_an_interrupted_run_still_owns_what_it_wrote(
     def killed(path: str, *_: object) -> None:
         raise KeyboardInterrupt(path)
 
-    whole = files.write_file
+    whole = evidence.write_file
 
     def write(path: str, *rest: Any) -> None:
         (killed if path == str(tmp_path / "b") else whole)(path, *rest)
@@ -90,7 +92,9 @@ def test_an_interrupted_run_still_owns_what_it_wrote(
     with pytest.raises(KeyboardInterrupt):
         files.apply([entry(tmp_path / "a", "1"), entry(tmp_path / "b", "2")], manifest)
     monkeypatch.undo()
-    assert json.loads(Path(manifest).read_text()) == sorted(str(tmp_path / name) for name in ("a", "b", "old"))
+    assert json.loads(Path(manifest).read_text()) == sorted(
+        str(tmp_path / name) for name in ("a", "b", "old")
+    )
     # The next run wants neither: nothing of the interrupted one is left behind.
     monkeypatch.setattr(evidence, "set_owner", lambda *_: None)
     assert files.apply([], manifest) == sorted(str(tmp_path / name) for name in ("a", "b", "old"))
@@ -125,7 +129,9 @@ def test_links_are_switched_in_one_step_and_only_where_they_differ(tmp_path: Pat
     assert files.switch_links(links) == []
 
 
-def test_folders_get_their_owner_and_mode_even_when_they_exist(tmp_path: Path, owners: dict[str, str]) -> None:
+def test_folders_get_their_owner_and_mode_even_when_they_exist(
+    tmp_path: Path, owners: dict[str, str]
+) -> None:
     (tmp_path / "pki").mkdir(mode=0o755)
     files.make_folders([{"path": str(tmp_path / "pki"), "owner": "etcd", "mode": 0o700}])
     assert (tmp_path / "pki").stat().st_mode & 0o777 == 0o700

@@ -27,7 +27,9 @@ def node(
     return {"metadata": metadata, "spec": {"taints": taints} if taints else {}}
 
 
-def wanted(labels: dict[str, str] | None = None, taints: list[dict[str, str]] | None = None) -> dict[str, Any]:
+def wanted(
+    labels: dict[str, str] | None = None, taints: list[dict[str, str]] | None = None
+) -> dict[str, Any]:
     return {"name": "n", "labels": labels or {}, "taints": taints or []}
 
 
@@ -86,7 +88,11 @@ def note(labels: list[str], taints: list[str]) -> dict[str, str]:
             },
         ),
         (
-            node({}, [NO_SCHEDULE, {"key": "theirs", "effect": "NoExecute"}], {"labels": [], "taints": ["batch"]}),
+            node(
+                {},
+                [NO_SCHEDULE, {"key": "theirs", "effect": "NoExecute"}],
+                {"labels": [], "taints": ["batch"]},
+            ),
             wanted(),
             {
                 "metadata": {"labels": {}, "annotations": note([], [])},
@@ -110,7 +116,9 @@ def note(labels: list[str], taints: list[str]) -> dict[str, str]:
         "an-empty-value-is-no-difference",
     ],
 )
-def test_the_patch_is_exactly_this(found: dict[str, Any], asked: dict[str, Any], patch: dict[str, Any]) -> None:
+def test_the_patch_is_exactly_this(
+    found: dict[str, Any], asked: dict[str, Any], patch: dict[str, Any]
+) -> None:
     assert plan_patch(found, asked) == patch
 
 

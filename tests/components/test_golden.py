@@ -14,7 +14,7 @@ import pytest
 
 from components.add_ons import absent_manifests, wanted_manifests
 from components.node import PACKAGES, binary_links
-from components.tree import machine_files, machine_folders, machine_units, secret_paths
+from components.tree import STAGED_BY_PREPARE, machine_files, machine_folders, machine_units, secret_paths
 from config.certificates import certificates_for
 from config.plan import ClusterPlan
 from tests.components.trees import lab_plan, single_plan
@@ -72,7 +72,10 @@ def _summary(plan: ClusterPlan, name: str) -> Iterator[str]:
     yield from (f"package {package}" for package in PACKAGES[machine.role])
     for folder in machine_folders(machine):
         yield f"folder  {folder['mode']:04o} {folder['owner']:5} {folder['path']}"
-    yield from (f"file    {file.mode:04o} {file.owner:5} {path}" for path, file in files.items())
+    staged = {path for path in files if path.startswith(STAGED_BY_PREPARE)}
+    yield from (f"staged  0644 root  {path}" for path in sorted(staged))
+    for path in sorted(files.keys() - staged):
+        yield f"file    {files[path].mode:04o} {files[path].owner:5} {path}"
     secrets = secret_paths(plan, machine, certificates_for(plan))
     yield from (f"secret  0600 {owner:5} {path}" for path, owner in secrets.items())
     yield from (f"link    {link} -> {target}" for link, target in sorted(binary_links(plan, machine).items()))

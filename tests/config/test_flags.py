@@ -24,7 +24,6 @@ MAY_BE_OVERRIDDEN = {
         "shutdown-delay-duration",
         "shutdown-watch-termination-grace-period",
         "tls-cipher-suites",
-        "tls-min-version",
     },
     "controllerManager": {"profiling", "terminated-pod-gc-threshold", "tls-cipher-suites", "tls-min-version"},
     "scheduler": {"profiling", "tls-cipher-suites", "tls-min-version"},

@@ -9,6 +9,7 @@ import base64
 import contextlib
 import json
 import os
+import signal
 import ssl
 import subprocess
 import sys
@@ -140,7 +141,9 @@ class Cluster:
         try:
             process.wait(seconds)
         except subprocess.TimeoutExpired:
-            process.kill()
+            # The engine too: it must not go on behind the next test's back.
+            os.killpg(process.pid, signal.SIGINT)
+            process.wait(60)
             raise AssertionError(
                 f"lab {verb} took over {seconds:.0f} s:\n{log.read_text()[-6000:]}"
             ) from None

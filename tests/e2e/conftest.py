@@ -67,13 +67,17 @@ def before() -> snapshot.Snapshot:
 
 
 @pytest.fixture(scope="session")
-def cluster(before: snapshot.Snapshot, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def cluster(before: snapshot.Snapshot) -> Iterator[Cluster]:
     """The cluster, all Nodes Ready, with the tests' images on its workers."""
     reason = impossible()
     if reason:
         pytest.skip(reason)
     reused = os.environ.get("HARDWAY_E2E_REUSE", "")
-    made = Cluster(reused or STACK, tmp_path_factory.mktemp("runs"), _figures)
+    # Not pytest's own folder: the next session that starts beside this one would remove it.
+    logs = paths.STATE / "e2e"
+    shutil.rmtree(logs, ignore_errors=True)
+    logs.mkdir(mode=0o700, parents=True)
+    made = Cluster(reused or STACK, logs, _figures)
     if reused:
         import_images(made)
         yield made

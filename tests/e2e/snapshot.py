@@ -33,7 +33,9 @@ def take() -> Snapshot:
             line.split()[1] for line in Path("/proc/mounts").read_text().splitlines() if _of_us(line)
         ),
         control_groups=frozenset(
-            str(path) for path in Path("/sys/fs/cgroup").glob(f"**/*{paths.instance()}-*") if path.is_dir()
+            str(path)
+            for path in Path("/sys/fs/cgroup").glob("*/*/")
+            if not re.match(rf"hardway-(?!{paths.instance()})", path.name)
         ),
         firewall=_firewall(),
         settings=tuple((name, kernel.read(name)) for name in sorted(_SETTINGS)),

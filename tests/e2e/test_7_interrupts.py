@@ -101,7 +101,7 @@ def test_a_killed_engines_lock_is_taken_away_only_once_it_is_dead(own_settings: 
     _converges(cluster, 110)
 
 
-def test_no_engine_and_no_provider_of_a_killed_run_is_left(cluster: Cluster) -> None:
+def test_no_engine_and_no_helper_of_a_killed_run_is_left(cluster: Cluster) -> None:
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         said = run(["pgrep", "--list-full", "pulumi"]).output

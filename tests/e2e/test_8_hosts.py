@@ -38,13 +38,28 @@ def _make_machine(cluster: Cluster, name: str, address: str, folder: Path) -> st
     line = [sys.executable, "-m", "lab", "machine", "create"]
     done = run(line, stdin=json.dumps(specification), seconds=120)
     assert done.status == 0, done.output
-    return (folder / f"host-{name}.pub").read_text().strip()
+    public = (folder / f"host-{name}.pub").read_text().strip()
+    # A host of somebody's own knows a DNS server, which CoreDNS asks for what is not the cluster's.
+    (folder / "known_hosts").write_text(f"{address} {public}\n")
+    options = [
+        "-F",
+        "none",
+        "-i",
+        str(folder / "login"),
+        "-o",
+        f"UserKnownHostsFile={folder / 'known_hosts'}",
+    ]
+    command = f"echo nameserver {cluster.plan.network.gateway} > /etc/resolv.conf"
+    done = run(["ssh", *options, f"root@{address}", command])
+    assert done.status == 0, done.output
+    return public
 
 
 @pytest.fixture(scope="module")
-def hosts(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def hosts(cluster: Cluster) -> Iterator[Cluster]:
     """A stack `hosts` over two such machines, with everything it needs from the lab's file server."""
-    folder = tmp_path_factory.mktemp("hosts")
+    folder = cluster.logs / "hosts"
+    folder.mkdir(mode=0o700)
     keys = {name: _make_machine(cluster, name, address, folder) for name, (_, address) in HOSTS.items()}
     entries = [
         {

@@ -209,7 +209,7 @@ def test_every_connection_is_pinned_to_the_key_of_its_own_machine() -> None:
         connection = open_up(resource.inputs["connection"])
         machine = addresses[connection["host"]]
         assert connection["hostKey"] == f"ssh-ed25519 ssh-host-{machine}"
-        assert connection["dialErrorLimit"] == 60
+        assert connection["dialErrorLimit"] == 20
 
 
 def test_the_identity_of_its_machine_is_in_what_every_phase_gets() -> None:

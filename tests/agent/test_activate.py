@@ -1,0 +1,285 @@
+"""Activation: what is written, started, restarted and waited for, in which order, and when it is refused."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.agent import activate, clock, etcd, files, units
+from components.agent.evidence import Failure
+from components.agent.units import Unit
+
+NAMES = ("cp-0", "cp-1", "cp-2")
+MEMBERS = [{"name": name, "peer": f"https://{name}:2380", "client": f"https://{name}:2379"} for name in NAMES]
+
+
+@dataclass
+class Machine:
+    """A made-up machine: real files in a folder, a systemd that only takes notes.
+
+    Attributes:
+        root: where its files lie.
+        events: what happened, in order.
+        healthy: etcd's healthy members.
+        api_answers: whether the machine's way to the API answers.
+        running: what each unit runs with, as recorded.
+        inactive: units that do not run.
+        broken: units that do not become healthy.
+    """
+
+    root: Path
+    events: list[str] = field(default_factory=list)
+    healthy: list[str] = field(default_factory=list)
+    api_answers: bool = True
+    running: dict[str, str] = field(default_factory=dict)
+    inactive: set[str] = field(default_factory=set)
+    broken: set[str] = field(default_factory=set)
+
+    def bundle(self, *, role: str = "control-plane", config: str = "1", **units_: str) -> dict[str, Any]:
+        """A bundle with one file for each unit; `units_` maps unit to its extra words."""
+        names = [f"{name.replace('_', '-')}.service" for name in units_]
+        entries = [self.file(f"etc/{name}.conf", f"{name} {config}") for name in names]
+        for name, words in zip(names, units_.values(), strict=True):
+            text = f"[X-Hardway]\nRestartOn={self.root}/etc/{name}.conf\n{words}"
+            entries.append(self.file(f"units/{name}", text))
+        bundle: dict[str, Any] = {
+            "machine": {"name": "cp-0", "node": role != "load-balancer"},
+            "api": "https://127.0.0.1:7443",
+            "identity": "nonce",
+            "digest": "d",
+            "versions": {"kubelet": "1"},
+            "folders": [],
+            "links": {},
+            "files": entries,
+            "units": names,
+        }
+        return {**bundle, "etcd": {"members": MEMBERS}} if role == "control-plane" else bundle
+
+    def file(self, path: str, text: str) -> dict[str, Any]:
+        """An entry of the bundle."""
+        return {"path": str(self.root / path), "text": text, "mode": 0o600, "owner": "root"}
+
+    def note(self, event: str) -> Callable[..., None]:
+        """Something that is only noted."""
+        return lambda *_args, **_named: self.events.append(event)
+
+    def join(self, *_: object) -> etcd.Decision:
+        """The member goes on as it is."""
+        self.events.append("join")
+        return etcd.Decision.START
+
+    def due(self, all_units: list[Unit], was: dict[str, str]) -> list[Unit]:
+        """As the real one, systemd apart."""
+        return [
+            unit
+            for unit in all_units
+            if units.inputs_digest(unit) != was.get(unit.name) or unit.name in self.inactive
+        ]
+
+    def start(self, started: list[Unit]) -> None:
+        """Units start; what they run with is recorded."""
+        for unit in started:
+            self.events.append(f"start {unit.name}")
+            self.running[unit.name] = units.inputs_digest(unit)
+
+    def restart(self, unit: Unit) -> None:
+        """One unit restarts; recorded only when it is healthy."""
+        self.events.append(f"restart {unit.name}")
+        if unit.name in self.broken:
+            raise Failure(f"{unit.name} was restarted and is not healthy")
+        self.running[unit.name] = units.inputs_digest(unit)
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    made = Machine(tmp_path)
+    manifest = str(tmp_path / "manifest.json")
+    folder = str(tmp_path / "units")
+    read = units.read
+    monkeypatch.setattr(files, "apply", functools.partial(files.apply, manifest=manifest))
+    monkeypatch.setattr(files, "owned", lambda path=manifest, owned=files.owned: owned(path))
+    monkeypatch.setattr(activate, "machine_lock", nullcontext)
+    monkeypatch.setattr(activate, "_has_ctl", lambda bundle: bool(bundle.get("etcd")))
+    monkeypatch.setattr(clock, "check", made.note("clock"))
+    monkeypatch.setattr(activate, "_wait_for_node", made.note("node is ready"))
+    monkeypatch.setattr(etcd, "healthy_members", lambda _members: list(made.healthy))
+    monkeypatch.setattr(etcd, "join", made.join)
+    monkeypatch.setattr(etcd, "hand_over", made.note("hand over"))
+    monkeypatch.setattr(units, "UNIT_FOLDER", folder)
+    monkeypatch.setattr(units, "read", lambda name: read(name, folder))
+    monkeypatch.setattr(units, "recorded", lambda: dict(made.running))
+    monkeypatch.setattr(units, "enable", made.note("enable"))
+    monkeypatch.setattr(units, "remove", lambda names: made.events.extend(f"remove {name}" for name in names))
+    monkeypatch.setattr(units, "due", made.due)
+    monkeypatch.setattr(units, "start_without_waiting", made.start)
+    monkeypatch.setattr(units, "restart_and_wait", made.restart)
+    monkeypatch.setattr(units, "answers", lambda _url: made.api_answers)
+    return made
+
+
+def control_plane(machine: Machine, config: str = "1") -> dict[str, Any]:
+    return machine.bundle(config=config, etcd="Critical=yes", kube_apiserver="Critical=yes", kubelet="")
+
+
+def worker(machine: Machine, config: str = "1") -> dict[str, Any]:
+    return machine.bundle(role="worker", config=config, containerd="", kubelet="", kube_proxy="")
+
+
+ALL_STARTED = ["start etcd.service", "start kube-apiserver.service", "start kubelet.service"]
+
+
+def test_on_the_first_creation_everything_starts_and_nothing_is_waited_for(machine: Machine) -> None:
+    done = activate.run(control_plane(machine))
+    assert machine.events == ["clock", "join", "enable", *ALL_STARTED]
+    assert done == {
+        "digest": "d",
+        "identity": "nonce",
+        "versions": {"kubelet": "1"},
+        "restarted": ["etcd.service", "kube-apiserver.service", "kubelet.service"],
+    }
+
+
+def test_a_second_time_nothing_restarts(machine: Machine) -> None:
+    activate.run(control_plane(machine))
+    machine.events.clear()
+    machine.healthy = list(NAMES)
+    assert activate.run(control_plane(machine))["restarted"] == []
+    assert machine.events == ["clock", "join", "enable"]
+
+
+def test_in_a_living_cluster_changes_roll_one_unit_after_the_other(machine: Machine) -> None:
+    activate.run(control_plane(machine))
+    machine.events.clear()
+    machine.healthy = list(NAMES)
+    activate.run(control_plane(machine, config="2"))
+    assert machine.events == [
+        "clock",
+        "join",
+        "enable",
+        "hand over",
+        "restart etcd.service",
+        "restart kube-apiserver.service",
+        "restart kubelet.service",
+        "node is ready",
+    ]
+
+
+def test_only_the_units_whose_files_changed_restart(machine: Machine) -> None:
+    activate.run(worker(machine))
+    machine.events.clear()
+    changed = worker(machine)
+    changed["files"][2]["text"] = "kube-proxy 2"
+    assert activate.run(changed)["restarted"] == ["kube-proxy.service"]
+    assert machine.events == ["clock", "enable", "restart kube-proxy.service"]
+
+
+def test_a_change_that_breaks_a_unit_stops_there_and_stops_there_again(machine: Machine) -> None:
+    activate.run(control_plane(machine))
+    machine.healthy = list(NAMES)
+    machine.broken = {"kube-apiserver.service"}
+    for _ in range(2):
+        machine.events.clear()
+        with pytest.raises(Failure, match=r"kube-apiserver\.service was restarted and is not healthy"):
+            activate.run(control_plane(machine, config="2"))
+        assert machine.events[-1] == "restart kube-apiserver.service"
+
+
+def test_without_quorum_everything_is_only_started_since_peers_come_later(machine: Machine) -> None:
+    activate.run(control_plane(machine))
+    machine.events.clear()
+    machine.healthy = []
+    machine.inactive = {"etcd.service"}
+    activate.run(control_plane(machine, config="2"))
+    assert machine.events == ["clock", "join", "enable", *ALL_STARTED]
+
+
+def test_a_worker_without_an_api_is_only_started(machine: Machine) -> None:
+    activate.run(worker(machine))
+    machine.events.clear()
+    machine.api_answers = False
+    activate.run(worker(machine, config="2"))
+    assert machine.events == [
+        "clock",
+        "enable",
+        "start containerd.service",
+        "start kubelet.service",
+        "start kube-proxy.service",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("healthy", "refused"),
+    [
+        (["cp-0", "cp-1", "cp-2"], False),
+        (["cp-0", "cp-1"], True),
+        (["cp-1", "cp-2"], False),
+        (["cp-0"], False),
+        ([], False),
+    ],
+    ids=["all", "one-other-is-sick", "sick-itself", "quorum-is-gone", "all-down"],
+)
+def test_a_change_that_would_cost_quorum_is_refused_before_anything_is_written(
+    machine: Machine, healthy: list[str], refused: bool
+) -> None:
+    activate.run(control_plane(machine))
+    machine.healthy = healthy
+    machine.events.clear()
+    if not refused:
+        activate.run(control_plane(machine, config="2"))
+        return
+    with pytest.raises(
+        Failure, match=r"would cost etcd its quorum: cp-2 is not healthy\. Nothing was changed here"
+    ):
+        activate.run(control_plane(machine, config="2"))
+    assert (machine.root / "etc/etcd.service.conf").read_text() == "etcd.service 1"
+    assert machine.events == ["clock"]
+
+
+def test_what_does_not_touch_a_vote_is_not_refused_while_a_member_is_sick(machine: Machine) -> None:
+    activate.run(control_plane(machine))
+    machine.healthy = ["cp-0", "cp-1"]
+    changed = control_plane(machine)
+    changed["files"][2]["text"] = "kubelet 2"
+    assert activate.run(changed)["restarted"] == ["kubelet.service"]
+
+
+def test_a_unit_that_left_the_tree_is_stopped_before_its_file_goes(machine: Machine) -> None:
+    activate.run(worker(machine))
+    machine.events.clear()
+    activate.run(machine.bundle(role="worker", containerd="", kubelet=""))
+    assert machine.events == ["clock", "remove kube-proxy.service", "enable"]
+    assert not (machine.root / "units/kube-proxy.service").exists()
+
+
+def test_nothing_is_touched_while_an_artifact_is_not_staged(machine: Machine) -> None:
+    bundle = worker(machine)
+    bundle["links"] = {str(machine.root / "bin/kubelet"): str(machine.root / "opt/kubelet/1/kubelet")}
+    with pytest.raises(
+        Failure, match="/opt/kubelet/1/kubelet is not staged; run again so that prepare brings it"
+    ):
+        activate.run(bundle)
+    assert machine.events == []
+    assert not (machine.root / "units").exists()
+
+
+def test_a_new_version_is_a_switched_link_that_its_unit_restarts_on(machine: Machine) -> None:
+    for version in ("1", "2"):
+        (machine.root / f"opt/{version}").mkdir(parents=True)
+        (machine.root / f"opt/{version}/kubelet").write_text("binary")
+    link = str(machine.root / "bin/kubelet")
+
+    def bundle(version: str) -> dict[str, Any]:
+        made = machine.bundle(role="worker", kubelet="", kube_proxy="")
+        made["files"][2]["text"] = f"[X-Hardway]\nRestartOn={link}\n"
+        return {**made, "links": {link: str(machine.root / f"opt/{version}/kubelet")}}
+
+    activate.run(bundle("1"))
+    machine.events.clear()
+    assert activate.run(bundle("2"))["restarted"] == ["kubelet.service"]
+    assert machine.events == ["clock", "enable", "restart kubelet.service", "node is ready"]

@@ -1,0 +1,82 @@
+"""Preparation: packages that are missing, drop-ins of this machine, and no other machine's architecture."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from components.agent import machine_facts, prepare
+from components.agent.evidence import Failure
+
+
+@pytest.fixture
+def commands(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What would have been run."""
+    run: list[str] = []
+    monkeypatch.setattr(prepare, "command", lambda *words, timeout=60: run.append(" ".join(words)))
+    return run
+
+
+def dpkg(monkeypatch: pytest.MonkeyPatch, listed: str) -> None:
+    asked: Callable[..., SimpleNamespace] = lambda *_, **__: SimpleNamespace(stdout=listed)  # noqa: E731
+    monkeypatch.setattr(subprocess, "run", asked)
+
+
+def test_packages_that_are_installed_cost_nothing(
+    monkeypatch: pytest.MonkeyPatch, commands: list[str]
+) -> None:
+    dpkg(monkeypatch, "haproxy installed\nsocat installed\n")
+    prepare._install_packages(["haproxy", "socat"])
+    assert commands == []
+
+
+def test_only_what_is_missing_or_was_removed_is_installed(
+    monkeypatch: pytest.MonkeyPatch, commands: list[str]
+) -> None:
+    dpkg(monkeypatch, "conntrack installed\nsocat config-files\n")
+    prepare._install_packages(["conntrack", "socat", "ethtool"])
+    apt = "env DEBIAN_FRONTEND=noninteractive apt-get --quiet --yes -o DPkg::Lock::Timeout=300"
+    assert commands == [f"{apt} update", f"{apt} install --no-install-recommends socat ethtool"]
+
+
+def test_the_balancers_own_service_is_switched_off_when_its_package_comes(
+    monkeypatch: pytest.MonkeyPatch, commands: list[str]
+) -> None:
+    dpkg(monkeypatch, "")
+    prepare._install_packages(["haproxy"])
+    assert commands[-1] == "systemctl disable --now haproxy.service"
+
+
+def test_a_machine_of_another_architecture_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine_facts, "architecture", lambda: "arm64")
+    prepare._check_architecture("arm64")
+    with pytest.raises(
+        Failure, match=r"^this machine is arm64 and the settings say amd64; correct its architecture"
+    ):
+        prepare._check_architecture("amd64")
+
+
+def test_a_drop_in_that_the_machine_needs_no_more_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [str(tmp_path / name) for name in ("kubelet.conf", "policies.conf")]
+    monkeypatch.setattr(machine_facts, "DROP_INS", tuple(paths))
+    prepare._plant_drop_ins(dict.fromkeys(paths, "1"))
+    prepare._plant_drop_ins({paths[0]: "2"})
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("kubelet.conf", "2")]
+    assert (tmp_path / "kubelet.conf").stat().st_mode & 0o777 == 0o600
+
+
+def test_kernel_files_are_planted_before_modules_are_loaded_and_settings_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+    monkeypatch.setattr(prepare, "write_file", lambda path, _text: order.append(f"write {path}"))
+    monkeypatch.setattr(machine_facts, "load_modules", lambda text: order.append(f"load {text}"))
+    monkeypatch.setattr(machine_facts, "check_kernel_settings", lambda text: order.append(f"set {text}"))
+    prepare._apply_kernel_files({"/etc/sysctl.d/90-a.conf": "s", "/etc/modules-load.d/a.conf": "m"})
+    assert order == ["write /etc/sysctl.d/90-a.conf", "write /etc/modules-load.d/a.conf", "load m", "set s"]
