@@ -8,7 +8,7 @@ TOOLS := $(LAB) tools
 RUN   := .venv/bin/python -m
 
 .DEFAULT_GOAL := help
-.PHONY: help up down preview nodes ssh kubeconfig env check test golden bench lock clean clean-artifacts
+.PHONY: help up down preview nodes ssh kubeconfig env check test golden bench soak lock clean clean-artifacts
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -52,6 +52,11 @@ golden: ## rewrite the golden files; still fails when any differed, so that nobo
 
 bench: ## bring the lab up from nothing and time the phases
 	@$(TOOLS)
+	$(RUN) bench.bring_up
+
+soak: ## what is too long for `test`: everything built from nothing, then the bench (an hour; `make down` first)
+	@$(TOOLS)
+	$(RUN) bench.from_nothing
 	$(RUN) bench.bring_up
 
 lock: ## complete config/artifacts.lock.json with the publishers' digests (ARGS=--mirror: print this computer's own)

@@ -41,8 +41,8 @@ def _check_staged(bundle: dict[str, Any]) -> None:
     absent = [target for target in bundle["links"].values() if not os.path.exists(target)]
     if absent:
         raise Failure(
-            f"{absent[0]} is not staged, though the engine takes it for done; stage it anew with "
-            f"'make up ARGS=\"--target-replace **prepare-{bundle['machine']['name']}\"', then run again"
+            f"{absent[0]} is not staged; run again: after a run that failed, 'make up' has every machine prepared "
+            "anew"
         )
 
 
