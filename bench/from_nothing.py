@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 from lab import paths
+from lab.mounts import unmount_below
 
 STEPS = {
     "Python packages, engine and plugins": ["-m", "lab", "tools"],
@@ -40,7 +41,7 @@ def main() -> None:
     finally:
         paths.VENV.unlink(missing_ok=True)
         paths.VENV.symlink_to(link)
-        subprocess.run(["chmod", "-R", "u+w", str(cache)], check=False)
+        unmount_below(cache)
         shutil.rmtree(cache)
 
 

@@ -130,6 +130,8 @@ def _make(finished: Path) -> None:
     temporary = finished.with_name(f"{finished.name}.unfinished-{os.getpid()}")
     try:
         _debootstrap(temporary, own_source())
+        # It leaves its /proc mounted: whoever removed the cache would walk into the computer's own.
+        unmount_below(temporary)
         _furnish(temporary)
         temporary.rename(finished)
     finally:

@@ -16,6 +16,7 @@ from components.agent.evidence import Failure
 from components.agent.units import Unit
 
 NAMES = ("cp-0", "cp-1", "cp-2")
+API_SERVERS = ("https://cp-0:6443", "https://cp-1:6443", "https://cp-2:6443")
 MEMBERS = [{"name": name, "peer": f"https://{name}:2380", "client": f"https://{name}:2379"} for name in NAMES]
 
 
@@ -27,7 +28,11 @@ class Machine:
         root: where its files lie.
         events: what happened, in order.
         healthy: etcd's healthy members.
-        api_answers: whether the machine's way to the API answers.
+        decision: what joining etcd comes to.
+        has_data: whether this member's own data is there.
+        established: whether other members know a cluster that has started.
+        api_answers: addresses of the API servers that answer.
+        asked: URLs that were asked.
         running: what each unit runs with, as recorded.
         inactive: units that do not run.
         broken: units that do not become healthy.
@@ -36,7 +41,11 @@ class Machine:
     root: Path
     events: list[str] = field(default_factory=list)
     healthy: list[str] = field(default_factory=list)
-    api_answers: bool = True
+    decision: etcd.Decision = etcd.Decision.START
+    has_data: bool = True
+    established: bool = False
+    api_answers: set[str] = field(default_factory=lambda: set(API_SERVERS))
+    asked: list[str] = field(default_factory=list)
     running: dict[str, str] = field(default_factory=dict)
     inactive: set[str] = field(default_factory=set)
     broken: set[str] = field(default_factory=set)
@@ -51,6 +60,7 @@ class Machine:
         bundle: dict[str, Any] = {
             "machine": {"name": "cp-0", "node": role != "load-balancer"},
             "api": "https://127.0.0.1:7443",
+            "api_servers": list(API_SERVERS),
             "identity": "nonce",
             "digest": "d",
             "versions": {"kubelet": "1"},
@@ -70,9 +80,14 @@ class Machine:
         return lambda *_args, **_named: self.events.append(event)
 
     def join(self, *_: object) -> etcd.Decision:
-        """The member goes on as it is."""
+        """The member does what the test says."""
         self.events.append("join")
-        return etcd.Decision.START
+        return self.decision
+
+    def answers(self, url: str) -> bool:
+        """Whether an API server is ready."""
+        self.asked.append(url)
+        return url.removesuffix("/readyz") in self.api_answers
 
     def due(self, all_units: list[Unit], was: dict[str, str]) -> list[Unit]:
         """As the real one, systemd apart."""
@@ -101,11 +116,16 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     made = Machine(tmp_path)
     manifest = str(tmp_path / "manifest.json")
     folder = str(tmp_path / "units")
-    read = units.read
+    read, parse = units.read, units.parse
+    etcdctl = tmp_path / "etcdctl"
+    etcdctl.touch()
     monkeypatch.setattr(files, "apply", functools.partial(files.apply, manifest=manifest))
     monkeypatch.setattr(files, "owned", lambda path=manifest, owned=files.owned: owned(path))
     monkeypatch.setattr(activate, "machine_lock", nullcontext)
-    monkeypatch.setattr(activate, "_has_ctl", lambda bundle: bool(bundle.get("etcd")))
+    monkeypatch.setattr(activate, "QUORUM_SECONDS", 0.0)
+    monkeypatch.setattr(etcd, "CTL", (str(etcdctl),))
+    monkeypatch.setattr(etcd, "has_data", lambda: made.has_data)
+    monkeypatch.setattr(etcd, "is_established", lambda _own, _members: made.established)
     monkeypatch.setattr(clock, "check", made.note("clock"))
     monkeypatch.setattr(activate, "_wait_for_node", made.note("node is ready"))
     monkeypatch.setattr(etcd, "healthy_members", lambda _members: list(made.healthy))
@@ -113,13 +133,14 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setattr(etcd, "hand_over", made.note("hand over"))
     monkeypatch.setattr(units, "UNIT_FOLDER", folder)
     monkeypatch.setattr(units, "read", lambda name: read(name, folder))
+    monkeypatch.setattr(units, "parse", lambda name, text, folder=folder: parse(name, text, folder))
     monkeypatch.setattr(units, "recorded", lambda: dict(made.running))
     monkeypatch.setattr(units, "enable", made.note("enable"))
     monkeypatch.setattr(units, "remove", lambda names: made.events.extend(f"remove {name}" for name in names))
     monkeypatch.setattr(units, "due", made.due)
     monkeypatch.setattr(units, "start_without_waiting", made.start)
     monkeypatch.setattr(units, "restart_and_wait", made.restart)
-    monkeypatch.setattr(units, "answers", lambda _url: made.api_answers)
+    monkeypatch.setattr(units, "answers", made.answers)
     return made
 
 
@@ -202,8 +223,9 @@ def test_without_quorum_everything_is_only_started_since_peers_come_later(machin
 def test_a_worker_without_an_api_is_only_started(machine: Machine) -> None:
     activate.run(worker(machine))
     machine.events.clear()
-    machine.api_answers = False
+    machine.api_answers = set()
     activate.run(worker(machine, config="2"))
+    assert machine.asked[-3:] == [f"{server}/readyz" for server in API_SERVERS]
     assert machine.events == [
         "clock",
         "enable",
@@ -211,6 +233,137 @@ def test_a_worker_without_an_api_is_only_started(machine: Machine) -> None:
         "start kubelet.service",
         "start kube-proxy.service",
     ]
+
+
+def test_a_worker_waits_while_any_api_server_answers_whatever_its_own_balancer_does(machine: Machine) -> None:
+    activate.run(worker(machine))
+    machine.events.clear()
+    machine.api_answers = {"https://cp-1:6443"}
+    activate.run(worker(machine, config="2"))
+    assert machine.asked[-2:] == ["https://cp-0:6443/readyz", "https://cp-1:6443/readyz"]
+    assert machine.events == [
+        "clock",
+        "enable",
+        "restart containerd.service",
+        "restart kubelet.service",
+        "node is ready",
+        "restart kube-proxy.service",
+    ]
+
+
+def test_without_a_node_there_is_no_api_to_ask_for(machine: Machine) -> None:
+    activate.run(machine.bundle(role="load-balancer", haproxy=""))
+    machine.api_answers = set()
+    machine.events.clear()
+    activate.run(machine.bundle(role="load-balancer", config="2", haproxy=""))
+    assert machine.asked == []
+    assert machine.events == ["clock", "enable", "restart haproxy.service"]
+
+
+@pytest.mark.parametrize(
+    "decision", [etcd.Decision.REJOIN, etcd.Decision.JOIN, etcd.Decision.DISCARD_AND_JOIN]
+)
+def test_a_member_that_joins_a_living_cluster_is_waited_for_before_the_next_machines_turn(
+    machine: Machine, decision: etcd.Decision
+) -> None:
+    """Its kubelet never ran here, so that one is only started."""
+    machine.decision, machine.healthy, machine.has_data = decision, ["cp-1", "cp-2"], False
+    activate.run(control_plane(machine))
+    assert machine.events == [
+        "clock",
+        "join",
+        "enable",
+        "start kubelet.service",
+        "hand over",
+        "restart etcd.service",
+        "restart kube-apiserver.service",
+    ]
+
+
+def test_a_late_founder_is_not_waited_for(machine: Machine) -> None:
+    machine.decision, machine.healthy, machine.has_data = etcd.Decision.FOUND, ["cp-1", "cp-2"], False
+    activate.run(control_plane(machine))
+    assert machine.events == ["clock", "join", "enable", *ALL_STARTED]
+
+
+def test_no_second_cluster_is_founded_beside_an_established_one_that_lost_its_quorum(
+    machine: Machine, slept: list[float]
+) -> None:
+    machine.has_data, machine.established = False, True
+    with pytest.raises(Failure) as caught:
+        activate.run(control_plane(machine))
+    assert str(caught.value).startswith(
+        "cp-0 has no etcd data and the other members, which do, have no quorum without it."
+    )
+    assert "then run again" in str(caught.value)
+    assert machine.events == ["clock"]
+
+
+def test_an_established_cluster_is_given_time_to_find_its_quorum_and_then_joined(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, slept: list[float]
+) -> None:
+    monkeypatch.setattr(activate, "QUORUM_SECONDS", 60.0)
+    machine.has_data, machine.established, machine.decision = False, True, etcd.Decision.REJOIN
+    answers: list[list[str]] = [[], [], [], []]
+    monkeypatch.setattr(
+        etcd, "healthy_members", lambda _members: answers.pop(0) if answers else ["cp-1", "cp-2"]
+    )
+    joined: list[list[str]] = []
+
+    def join(_own: object, _members: object, healthy: list[str]) -> etcd.Decision:
+        joined.append(healthy)
+        return machine.decision
+
+    monkeypatch.setattr(etcd, "join", join)
+    activate.run(control_plane(machine))
+    assert joined == [["cp-1", "cp-2"]]
+    assert slept
+
+
+def test_a_member_with_data_starts_without_asking_what_its_peers_know(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a power cut nobody has quorum, and every member has to be started for one to come."""
+    asked: list[str] = []
+    monkeypatch.setattr(etcd, "is_established", lambda own, _members: asked.append(own["name"]))
+    activate.run(control_plane(machine))
+    assert asked == []
+    assert machine.events == ["clock", "join", "enable", *ALL_STARTED]
+
+
+@pytest.mark.parametrize("unit", ["etcd.service", "kube-apiserver.service"])
+def test_a_restart_that_an_interrupted_run_left_due_counts_as_a_change(machine: Machine, unit: str) -> None:
+    """Its files are there already; what it runs with is older."""
+    activate.run(control_plane(machine))
+    machine.healthy = ["cp-0", "cp-1"]
+    assert activate.run(control_plane(machine))["restarted"] == []
+    machine.running[unit] = "what an older tree gave"
+    machine.events.clear()
+    with pytest.raises(Failure, match="would cost etcd its quorum: cp-2 is not healthy"):
+        activate.run(control_plane(machine))
+    assert machine.events == ["clock"]
+
+
+def test_a_restart_of_the_kubelet_that_is_still_due_takes_no_vote_away(machine: Machine) -> None:
+    activate.run(control_plane(machine))
+    machine.healthy = ["cp-0", "cp-1"]
+    machine.running["kubelet.service"] = "what an older tree gave"
+    assert activate.run(control_plane(machine))["restarted"] == ["kubelet.service"]
+
+
+def test_a_machine_without_etcdctl_asks_nobody_for_quorum_before_its_files_lie_there(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(etcd, "CTL", (str(machine.root / "absent"),))
+    asked: list[bool] = []
+
+    def healthy(_members: object) -> list[str]:
+        asked.append((machine.root / "etc/etcd.service.conf").exists())
+        return []
+
+    monkeypatch.setattr(etcd, "healthy_members", healthy)
+    activate.run(control_plane(machine))
+    assert asked == [True]
 
 
 @pytest.mark.parametrize(
@@ -260,9 +413,7 @@ def test_a_unit_that_left_the_tree_is_stopped_before_its_file_goes(machine: Mach
 def test_nothing_is_touched_while_an_artifact_is_not_staged(machine: Machine) -> None:
     bundle = worker(machine)
     bundle["links"] = {str(machine.root / "bin/kubelet"): str(machine.root / "opt/kubelet/1/kubelet")}
-    with pytest.raises(
-        Failure, match="/opt/kubelet/1/kubelet is not staged; run again so that prepare brings it"
-    ):
+    with pytest.raises(Failure, match=r"/opt/kubelet/1/kubelet is not staged.*run again"):
         activate.run(bundle)
     assert machine.events == []
     assert not (machine.root / "units").exists()

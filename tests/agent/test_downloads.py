@@ -84,7 +84,7 @@ class Publisher:
 
     def artifact(self, name: str, path: str, **changes: Any) -> dict[str, Any]:
         """An entry as prepare gets it."""
-        return {
+        entry = {
             "name": name,
             "version": "1.2.3",
             "url": f"http://127.0.0.1:{self.server.server_port}/{path}",
@@ -92,6 +92,7 @@ class Publisher:
             "binaries": [name],
             **changes,
         }
+        return {"folder": f"{downloads.ROOT}/{entry['name']}/{entry['version']}", **entry}
 
 
 @pytest.fixture
@@ -136,6 +137,17 @@ def test_another_digest_for_the_same_version_is_fetched_anew(publisher: Publishe
     downloads.stage([publisher.artifact("kubelet", "rebuilt")])
     assert (root / "kubelet/1.2.3/kubelet").read_bytes() == b"built again"
     assert listing(root) == ["kubelet/1.2.3/.sha256", "kubelet/1.2.3/kubelet"]
+
+
+def test_another_build_of_the_same_version_lies_beside_the_one_that_runs(
+    publisher: Publisher, root: Path
+) -> None:
+    FILES["rebuilt"] = b"built again"
+    for build, path in (("aaaaaaaa", "kubelet"), ("bbbbbbbb", "rebuilt")):
+        folder = f"{root}/kubelet/1.2.3-{build}"
+        assert downloads.stage([publisher.artifact("kubelet", path, folder=folder)]) == 1
+    assert (root / "kubelet/1.2.3-aaaaaaaa/kubelet").read_bytes() == FILES["kubelet"]
+    assert (root / "kubelet/1.2.3-bbbbbbbb/kubelet").read_bytes() == b"built again"
 
 
 def test_another_version_leaves_the_one_that_runs_alone(publisher: Publisher, root: Path) -> None:
@@ -229,7 +241,14 @@ def test_a_file_that_is_not_there_is_asked_for_once_and_the_way_out_is_told(
 
 
 def test_a_server_that_does_not_answer_is_tried_four_times(slept: list[float]) -> None:
-    artifact = {"name": "a", "version": "1", "url": "http://127.0.0.1:9/a", "sha256": "0", "binaries": ["a"]}
+    artifact = {
+        "name": "a",
+        "version": "1",
+        "folder": f"{downloads.ROOT}/a/1",
+        "url": "http://127.0.0.1:9/a",
+        "sha256": "0",
+        "binaries": ["a"],
+    }
     with pytest.raises(Failure, match=r"^http://127\.0\.0\.1:9/a could not be fetched in 4 attempts"):
         downloads.stage([artifact])
     assert slept == [1, 2, 3]

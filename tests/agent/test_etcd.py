@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import os
+import ssl
+import urllib.error
+import urllib.request
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -126,8 +131,15 @@ def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """This machine's etcd folders."""
     (tmp_path / "etcd").mkdir()
     monkeypatch.setattr(etcd, "DATA", str(tmp_path / "etcd/member"))
+    monkeypatch.setattr(etcd, "LOG", str(tmp_path / "etcd/member/wal/*.wal"))
     monkeypatch.setattr(etcd, "ENVIRONMENT", str(tmp_path / "etcd-initial.env"))
     return tmp_path
+
+
+def plant_log(disk: Path) -> None:
+    """What a member that has run leaves behind."""
+    (disk / "etcd/member/wal").mkdir(parents=True)
+    (disk / "etcd/member/wal/0000000000000000-0000000000000000.wal").write_text("entries")
 
 
 def use(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,6 +149,82 @@ def use(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
 def environment(disk: Path) -> dict[str, str]:
     lines = (disk / "etcd-initial.env").read_text().splitlines()
     return dict(line.split("=", 1) for line in lines)
+
+
+def test_a_member_has_data_when_it_has_a_log(disk: Path) -> None:
+    assert not etcd.has_data()
+    plant_log(disk)
+    assert etcd.has_data()
+
+
+def test_a_folder_without_a_log_is_no_data_since_etcd_makes_it_before_its_peers_refuse_it(
+    disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (disk / "etcd/member/wal").mkdir(parents=True)
+    (disk / "etcd/member/snap").mkdir()
+    (disk / "etcd/member/snap/db").write_text("empty")
+    assert not etcd.has_data()
+    use(Cluster(running(0), running(1), running(2)), monkeypatch)
+    assert etcd.look(OWN, ["https://10.0.0.0:2379"])[0].has_data is False
+
+
+class Peers:
+    """Peer ports of other members: what each tells of the members it knows; None is one that is not reached."""
+
+    def __init__(self, **told: list[dict[str, Any]] | None) -> None:
+        self.told = {member["peer"]: told.get(member["name"].replace("-", "_")) for member in MEMBERS}
+        self.asked: list[str] = []
+
+    def open(self, url: str, timeout: float, context: object) -> io.BytesIO:
+        """Answer as a member's peer port does."""
+        assert url.endswith("/members")
+        peer = url.removesuffix("/members")
+        self.asked.append(peer)
+        told = self.told[peer]
+        if told is None:
+            raise urllib.error.URLError("no route to host")
+        return io.BytesIO(json.dumps(told).encode())
+
+
+def peers(monkeypatch: pytest.MonkeyPatch, **told: list[dict[str, Any]] | None) -> Peers:
+    """Use made-up peer ports; no certificate is read."""
+    made = Peers(**told)
+    context = SimpleNamespace(load_cert_chain=lambda *_: None)
+    monkeypatch.setattr(ssl, "create_default_context", lambda cafile: context)
+    monkeypatch.setattr(urllib.request, "urlopen", made.open)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("told", "established"),
+    [
+        ({"cp_0": None, "cp_2": None}, False),
+        ({"cp_0": [unstarted(n, name) for n, name in enumerate(NAMES)], "cp_2": None}, False),
+        ({"cp_0": [{**unstarted(0, "cp-0"), "clientURLs": []}], "cp_2": []}, False),
+        ({"cp_0": None, "cp_2": [running(0), running(1), running(2)]}, True),
+        ({"cp_0": [running(0), unstarted(1)], "cp_2": None}, True),
+    ],
+    ids=["nobody-answers", "founding", "empty-list", "one-of-two-knows", "one-started-is-enough"],
+)
+def test_a_cluster_is_established_when_any_other_member_knows_one_that_has_started(
+    monkeypatch: pytest.MonkeyPatch, told: dict[str, list[dict[str, Any]] | None], established: bool
+) -> None:
+    peers(monkeypatch, **told)
+    assert etcd.is_established(OWN, MEMBERS) is established
+
+
+def test_a_member_does_not_ask_itself_whether_a_cluster_is_established(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = peers(monkeypatch).asked
+    etcd.is_established(OWN, MEMBERS)
+    assert sorted(asked) == ["https://10.0.0.0:2380", "https://10.0.0.2:2380"]
+
+
+def test_a_peer_that_answers_with_no_json_knows_of_no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    peers(monkeypatch)
+    monkeypatch.setattr(urllib.request, "urlopen", lambda *_, **__: io.BytesIO(b"404 page not found"))
+    assert not etcd.is_established(OWN, MEMBERS)
 
 
 ALL_THREE = "cp-0=https://10.0.0.0:2380,cp-1=https://10.0.0.1:2380,cp-2=https://10.0.0.2:2380"
@@ -204,7 +292,7 @@ def test_an_interrupted_join_goes_on_without_adding_a_second_time(
 def test_data_of_a_removed_member_goes_aside_and_is_not_lost(
     disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (disk / "etcd/member").mkdir()
+    plant_log(disk)
     (disk / "etcd/member/db").write_text("old data")
     cluster = Cluster(running(0), running(2))
     use(cluster, monkeypatch)
@@ -229,7 +317,7 @@ def _rename_into(disk: Path) -> Any:
 def test_a_member_with_data_that_is_listed_just_starts(
     disk: Path, monkeypatch: pytest.MonkeyPatch, healthy: list[str]
 ) -> None:
-    (disk / "etcd/member").mkdir()
+    plant_log(disk)
     (disk / "etcd-initial.env").write_text("ETCD_INITIAL_CLUSTER_STATE=new\n")
     cluster = Cluster(running(0), running(1), running(2))
     use(cluster, monkeypatch)
@@ -241,7 +329,7 @@ def test_a_member_with_data_that_is_listed_just_starts(
 def test_its_unit_finds_an_environment_even_when_it_was_lost(
     disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (disk / "etcd/member").mkdir()
+    plant_log(disk)
     use(Cluster(), monkeypatch)
     assert etcd.join(OWN, MEMBERS, healthy=[]) is START
     assert environment(disk) == {"ETCD_INITIAL_CLUSTER_STATE": "existing", "ETCD_INITIAL_CLUSTER": ALL_THREE}
@@ -326,3 +414,20 @@ def test_a_leader_hands_over_to_a_healthy_member_before_it_stops(
     monkeypatch.setattr(etcd, "succeeds", cluster.succeeds)
     etcd.hand_over(OWN, MEMBERS, healthy)
     assert cluster.moved == moved
+
+
+@pytest.mark.parametrize("silent", ["status", "list"])
+def test_a_leader_that_does_not_answer_in_time_stops_without_handing_over(
+    monkeypatch: pytest.MonkeyPatch, silent: str
+) -> None:
+    cluster = Leading("cp-1")
+
+    def run(*command: str, timeout: float = 60, text: str | None = None) -> str:
+        if silent in command:
+            raise Failure("context deadline exceeded")
+        return cluster.run(*command)
+
+    monkeypatch.setattr(etcd, "run", run)
+    monkeypatch.setattr(etcd, "succeeds", cluster.succeeds)
+    etcd.hand_over(OWN, MEMBERS, list(NAMES))
+    assert cluster.moved == []

@@ -6,7 +6,9 @@ import base64
 import bz2
 import json
 import shlex
+import signal
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -57,6 +59,26 @@ def test_a_mistake_in_the_agent_itself_names_its_module_and_line() -> None:
 def test_work_that_does_not_end_is_ended_by_the_command_itself() -> None:
     done = start(probe("import time\ndef run(bundle):\n    time.sleep(60)\n"), seconds=1)
     assert done.returncode == 124
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=["end-of-time", "lost-connection"])
+def test_what_must_not_stay_behind_is_removed_when_a_signal_ends_the_phase(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    left = tmp_path / "credential"
+    source = (
+        "import os, time\n"
+        "def run(bundle):\n"
+        f"    open({str(left)!r}, 'w').close()\n"
+        "    try:\n"
+        f"        os.kill(os.getpid(), {int(number)})\n"
+        "        time.sleep(60)\n"
+        "    finally:\n"
+        f"        os.unlink({str(left)!r})\n"
+    )
+    done = start(probe(source))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert not left.exists()
 
 
 @pytest.mark.parametrize("phase", ["prepare", "activate", "operate"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from dataclasses import replace
 
@@ -88,12 +89,23 @@ def test_containerd_runs_our_runc_and_our_plugins() -> None:
     assert runc["options"]["BinaryName"] == "/opt/hardway/bin/runc"
 
 
-def test_only_a_kernel_without_the_queue_expression_gets_the_rule_by_iptables() -> None:
+def test_only_a_kernel_without_the_queue_expression_gets_rules_by_iptables() -> None:
     assert set(drop_ins(HOST, PODS)) == {KUBELET, CONTAINERD}
+    assert POLICIES in drop_ins(replace(HOST, nft_queue=False), PODS)
+
+
+def test_new_connections_to_a_pod_from_a_pod_and_from_a_pod_to_its_own_machine_are_queued() -> None:
     text = drop_ins(replace(HOST, nft_queue=False), PODS)[POLICIES]
-    rule = "POSTROUTING -m conntrack --ctstate NEW -d 172.20.0.0/16 -j NFQUEUE --queue-num 100 --queue-bypass"
-    check = f"iptables -w -t mangle -C {rule} 2>/dev/null || iptables -w -t mangle -A {rule}"
-    assert text == f"[Service]\nExecStartPre=/bin/sh -c '{check}'\n"
+    queue = "-m conntrack --ctstate NEW -j NFQUEUE --queue-num 100 --queue-bypass"
+    rules = [f"{match} {PODS} {queue}" for match in ("POSTROUTING -d", "POSTROUTING -s", "INPUT -s")]
+    assert text.splitlines() == [
+        "[Service]",
+        *(
+            f"ExecStartPre=/bin/sh -c 'iptables -w -t mangle -C {rule} 2>/dev/null"
+            f" || iptables -w -t mangle -A {rule}'"
+            for rule in rules
+        ),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -165,10 +177,10 @@ class Kernel:
         return True
 
 
-def check(kernel: Kernel, wanted: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def check(kernel: Kernel, wanted: str, monkeypatch: pytest.MonkeyPatch, *, container: bool = False) -> None:
     monkeypatch.setattr(machine_facts, "_read_setting", kernel.read)
     monkeypatch.setattr(machine_facts, "succeeds", kernel.succeeds)
-    check_kernel_settings(wanted)
+    check_kernel_settings(wanted, container=container)
 
 
 def test_only_the_settings_that_differ_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,7 +203,15 @@ def test_a_setting_that_cannot_be_changed_is_named_with_what_it_is(monkeypatch: 
 def test_what_only_the_host_of_a_container_has_is_no_reason_to_stop(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    check(Kernel({}), f"{name} = 1\n", monkeypatch)
+    check(Kernel({}), f"{name} = 1\n", monkeypatch, container=True)
+    with pytest.raises(Failure, match=f"{re.escape(name)} is None, wanted 1"):
+        check(Kernel({}), f"{name} = 1\n", monkeypatch, container=False)
+
+
+def test_a_container_is_excused_from_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel = Kernel({"net.ipv4.ip_forward": "0"}, "net.ipv4.ip_forward")
+    with pytest.raises(Failure, match=r"net\.ipv4\.ip_forward is 0, wanted 1"):
+        check(kernel, "net.ipv4.ip_forward = 1\n", monkeypatch, container=True)
 
 
 @pytest.mark.parametrize(("has", "enough"), [("8192", True), ("65536", True), ("128", False)])

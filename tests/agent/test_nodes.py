@@ -23,7 +23,12 @@ def node(
     managed: dict[str, list[str]] | None = None,
 ) -> dict[str, Any]:
     annotations = {MANAGED: json.dumps(managed)} if managed is not None else {}
-    metadata: dict[str, Any] = {"name": "n", "annotations": annotations, "labels": labels or {}}
+    metadata: dict[str, Any] = {
+        "name": "n",
+        "resourceVersion": "41",
+        "annotations": annotations,
+        "labels": labels or {},
+    }
     return {"metadata": metadata, "spec": {"taints": taints} if taints else {}}
 
 
@@ -205,9 +210,33 @@ def test_a_node_that_is_as_wanted_is_not_patched(monkeypatch: pytest.MonkeyPatch
         return ""
 
     monkeypatch.setattr(nodes, "run", run)
-    nodes.label_and_taint(["kubectl"], node(), wanted())
+    assert nodes.label_and_taint(["kubectl"], node(), wanted()) is True
     assert calls == []
-    nodes.label_and_taint(["kubectl"], node(), wanted({"a": "1"}))
+    assert nodes.label_and_taint(["kubectl"], node(), wanted({"a": "1"})) is True
     ((*words, patch),) = calls
     assert words == ["kubectl", "patch", "node", "n", "--type=merge"]
     assert json.loads(patch.removeprefix("--patch="))["metadata"]["labels"] == {"a": "1"}
+
+
+@pytest.mark.parametrize("asked", [wanted({"a": "1"}), wanted({}, [NO_SCHEDULE])], ids=["a-label", "a-taint"])
+def test_a_patch_holds_only_for_the_version_of_the_node_that_was_read(
+    monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any]
+) -> None:
+    calls: list[str] = []
+
+    def run(*command: str) -> str:
+        calls.append(command[-1])
+        return ""
+
+    monkeypatch.setattr(nodes, "run", run)
+    nodes.label_and_taint(["kubectl"], node(), asked)
+    (patch,) = calls
+    assert json.loads(patch.removeprefix("--patch="))["metadata"]["resourceVersion"] == "41"
+
+
+def test_a_node_that_somebody_changed_meanwhile_is_not_called_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    def conflict(*_: str) -> str:
+        raise Failure("the object has been modified")
+
+    monkeypatch.setattr(nodes, "run", conflict)
+    assert nodes.label_and_taint(["kubectl"], node(), wanted({"a": "1"})) is False

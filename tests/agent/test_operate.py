@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import glob
+import json
 import os
 import tempfile
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +61,9 @@ class Kubectl:
 
 
 @pytest.fixture(autouse=True)
-def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folders(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Path:
     """Stands in for /run."""
     make = tempfile.mkdtemp
 
@@ -66,6 +72,9 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         return make(suffix, prefix, str(tmp_path))
 
     monkeypatch.setattr(tempfile, "mkdtemp", mkdtemp)
+    monkeypatch.setattr(operate, "machine_lock", nullcontext)
+    record = tmp_path_factory.mktemp("state") / "add-ons.json"
+    monkeypatch.setattr(operate, "RECORD", str(record))
     return tmp_path
 
 
@@ -74,12 +83,63 @@ def use(kubectl: Kubectl, monkeypatch: pytest.MonkeyPatch, *, answers: bool = Tr
     monkeypatch.setattr(operate, "answers", lambda _url: answers)
 
 
-def test_wanted_manifests_are_applied_and_others_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wanted_manifests_are_applied_and_those_applied_once_are_deleted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     kubectl = Kubectl()
     use(kubectl, monkeypatch)
+    Path(operate.RECORD).write_text('["local-path", "rbac"]')
     assert operate.run(ADD_ONS) == {"applied": ["coredns", "rbac"], "digest": "d"}
     assert kubectl.seen == [{"rbac.yaml": "kind: A", "coredns.yaml": "kind: B"}]
     assert kubectl.calls == [["apply", ""], ["delete", "kind: C"]]
+    assert json.loads(Path(operate.RECORD).read_text()) == ["coredns", "rbac"]
+
+
+@pytest.mark.parametrize("record", [None, "[]", '["rbac", "coredns"]'])
+def test_what_this_machine_never_applied_is_not_deleted(
+    monkeypatch: pytest.MonkeyPatch, record: str | None
+) -> None:
+    """The operator may have brought a storage class of the same name."""
+    kubectl = Kubectl()
+    use(kubectl, monkeypatch)
+    if record is not None:
+        Path(operate.RECORD).write_text(record)
+    operate.run(ADD_ONS)
+    assert kubectl.calls == [["apply", ""]]
+
+
+def test_an_add_on_whose_deletion_failed_is_deleted_by_the_next_run(
+    monkeypatch: pytest.MonkeyPatch, slept: list[float]
+) -> None:
+    Path(operate.RECORD).write_text('["local-path", "rbac"]')
+    kubectl = Kubectl()
+    use(kubectl, monkeypatch)
+
+    def fails_to_delete(*command: str, timeout: float = 60, text: str | None = None) -> str:
+        if "delete" in command:
+            raise Failure("connection refused")
+        return kubectl.run(*command, timeout=timeout, text=text)
+
+    monkeypatch.setattr(operate, "command", fails_to_delete)
+    with pytest.raises(Failure, match="connection refused"):
+        operate.run(ADD_ONS)
+    use(kubectl, monkeypatch)
+    operate.run(ADD_ONS)
+    assert kubectl.calls[-1] == ["delete", "kind: C"]
+
+
+def test_a_credential_that_a_killed_run_left_is_removed(
+    monkeypatch: pytest.MonkeyPatch, folders: Path
+) -> None:
+    abandoned = folders / "hardway-credential-old"
+    abandoned.mkdir()
+    (abandoned / "client.key").write_text("KEY")
+    other = folders / "somebody-elses"
+    other.mkdir()
+    monkeypatch.setattr(glob, "glob", lambda _pattern: [str(abandoned)])
+    use(Kubectl(), monkeypatch)
+    operate.run(ADD_ONS)
+    assert list(folders.iterdir()) == [other]
 
 
 @pytest.mark.parametrize("failures", [0, 99])
@@ -104,7 +164,7 @@ def test_a_new_api_server_is_given_time_for_its_own_namespaces(
     kubectl = Kubectl(failures=3)
     use(kubectl, monkeypatch)
     operate.run(ADD_ONS)
-    assert [verb for verb, _ in kubectl.calls] == ["apply"] * 4 + ["delete"]
+    assert [verb for verb, _ in kubectl.calls] == ["apply"] * 4
     assert slept == [1, 1, 1]
 
 
@@ -120,7 +180,7 @@ def test_an_api_that_never_answers_is_told_with_evidence(monkeypatch: pytest.Mon
     ]
 
 
-def gate(*names: str, seconds: float = 5) -> dict[str, Any]:
+def gate(*names: str, seconds: float = 5, registered: bool = False) -> dict[str, Any]:
     wanted = [{"name": name, "labels": {"pool": "a"}, "taints": []} for name in names]
     return {
         "step": "gate",
@@ -128,6 +188,7 @@ def gate(*names: str, seconds: float = 5) -> dict[str, Any]:
         "seconds": seconds,
         "digest": "d",
         "nodes": wanted,
+        "registered": registered,
         "deployments": [],
     }
 
@@ -142,6 +203,16 @@ def seen_as(**ready: str) -> dict[str, Any]:
     }
 
 
+def labels_into(labelled: list[str]) -> Callable[..., bool]:
+    """Take a note of every Node that is labelled; it always succeeds."""
+
+    def label(_kubectl: object, _node: object, wanted: dict[str, Any]) -> bool:
+        labelled.append(wanted["name"])
+        return True
+
+    return label
+
+
 def test_the_gate_opens_when_every_planned_node_is_ready_and_labels_each_once(
     monkeypatch: pytest.MonkeyPatch, slept: list[float]
 ) -> None:
@@ -149,9 +220,7 @@ def test_the_gate_opens_when_every_planned_node_is_ready_and_labels_each_once(
     labelled: list[str] = []
     use(Kubectl(), monkeypatch)
     monkeypatch.setattr(nodes, "read", lambda _kubectl: looks.pop(0))
-    monkeypatch.setattr(
-        nodes, "label_and_taint", lambda _kubectl, _node, wanted: labelled.append(wanted["name"])
-    )
+    monkeypatch.setattr(nodes, "label_and_taint", labels_into(labelled))
     assert operate.run(gate("a", "b")) == {"digest": "d", "nodes": ["a", "b"]}
     assert labelled == ["a", "b"]
     assert looks == []
@@ -160,7 +229,7 @@ def test_the_gate_opens_when_every_planned_node_is_ready_and_labels_each_once(
 def test_a_gate_that_stays_shut_says_for_whom(monkeypatch: pytest.MonkeyPatch) -> None:
     use(Kubectl(), monkeypatch)
     monkeypatch.setattr(nodes, "read", lambda _kubectl: seen_as(a="True", b="False"))
-    monkeypatch.setattr(nodes, "label_and_taint", lambda *_: None)
+    monkeypatch.setattr(nodes, "label_and_taint", lambda *_: True)
     with pytest.raises(Failure) as caught:
         operate.run(gate("a", "b", "c", seconds=0.1))
     lines = str(caught.value).splitlines()
@@ -168,3 +237,28 @@ def test_a_gate_that_stays_shut_says_for_whom(monkeypatch: pytest.MonkeyPatch) -
         "  b: b says no",
         "  c: never registered; look at 'journalctl -u kubelet -u kube-api-balancer' on it",
     ]
+
+
+def test_with_a_cni_of_the_operators_own_the_gate_opens_when_all_have_registered(
+    monkeypatch: pytest.MonkeyPatch, slept: list[float]
+) -> None:
+    looks = [seen_as(a="False"), seen_as(a="False", b="Unknown")]
+    labelled: list[str] = []
+    use(Kubectl(), monkeypatch)
+    monkeypatch.setattr(nodes, "read", lambda _kubectl: looks.pop(0))
+    monkeypatch.setattr(nodes, "label_and_taint", labels_into(labelled))
+    assert operate.run(gate("a", "b", registered=True)) == {"digest": "d", "nodes": ["a", "b"]}
+    assert labelled == ["a", "b"]
+    assert looks == []
+
+
+@pytest.mark.parametrize("registered", [False, True])
+def test_a_node_whose_labels_could_not_be_set_is_tried_again_before_the_gate_opens(
+    monkeypatch: pytest.MonkeyPatch, slept: list[float], registered: bool
+) -> None:
+    outcomes = [False, False, True]
+    use(Kubectl(), monkeypatch)
+    monkeypatch.setattr(nodes, "read", lambda _kubectl: seen_as(a="True"))
+    monkeypatch.setattr(nodes, "label_and_taint", lambda *_: outcomes.pop(0))
+    operate.run(gate("a", registered=registered))
+    assert outcomes == []

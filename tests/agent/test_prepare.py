@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from components.agent import machine_facts, prepare
+from components.agent import downloads, machine_facts, prepare
 from components.agent.evidence import Failure
+
+FACTS = machine_facts.Facts(
+    cgroup_v2=True,
+    may_lower_oom_score=True,
+    swap=False,
+    nft_queue=True,
+    container=True,
+    resolver="/etc/resolv.conf",
+)
 
 
 @pytest.fixture
@@ -43,12 +55,49 @@ def test_only_what_is_missing_or_was_removed_is_installed(
     assert commands == [f"{apt} update", f"{apt} install --no-install-recommends socat ethtool"]
 
 
-def test_the_balancers_own_service_is_switched_off_when_its_package_comes(
-    monkeypatch: pytest.MonkeyPatch, commands: list[str]
+@pytest.mark.parametrize("enabled", [True, False])
+def test_haproxys_own_service_is_switched_off_whenever_it_is_enabled_whoever_installed_it(
+    monkeypatch: pytest.MonkeyPatch, commands: list[str], enabled: bool
 ) -> None:
-    dpkg(monkeypatch, "")
-    prepare._install_packages(["haproxy"])
-    assert commands[-1] == "systemctl disable --now haproxy.service"
+    asked: list[str] = []
+
+    def succeeds(*words: str) -> bool:
+        asked.append(" ".join(words))
+        return enabled
+
+    monkeypatch.setattr(prepare, "succeeds", succeeds)
+    prepare._silence_haproxy()
+    assert asked == ["systemctl is-enabled --quiet haproxy.service"]
+    assert commands == (["systemctl disable --now haproxy.service"] if enabled else [])
+
+
+def test_haproxy_is_silenced_although_its_package_was_there_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a host of the operator's no package is missing, so nothing is installed."""
+    order: list[str] = []
+    monkeypatch.setattr(machine_facts, "check_distribution", lambda _text: "debian 12")
+    monkeypatch.setattr(machine_facts, "architecture", lambda: "amd64")
+    monkeypatch.setattr(os, "makedirs", lambda *_, **__: None)
+    monkeypatch.setattr(prepare, "machine_lock", nullcontext)
+    monkeypatch.setattr(prepare, "_install_packages", lambda _wanted: None)
+    monkeypatch.setattr(prepare, "_silence_haproxy", lambda: order.append("silenced"))
+    monkeypatch.setattr(machine_facts, "find", lambda: FACTS)
+    monkeypatch.setattr(
+        prepare, "_apply_kernel_files", lambda _files, *, container: order.append(f"container {container}")
+    )
+    monkeypatch.setattr(downloads, "stage", lambda _artifacts: 0)
+    machine = {"architecture": "amd64", "node": False}
+    told = prepare.run(
+        {
+            "machine": machine,
+            "packages": [],
+            "users": {},
+            "kernel_files": {},
+            "artifacts": [],
+            "identity": "i",
+        }
+    )
+    assert order == ["silenced", "container True"]
+    assert told == {"system": "debian 12", "identity": "i", "facts": asdict(FACTS)}
 
 
 def test_a_machine_of_another_architecture_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,6 +126,16 @@ def test_kernel_files_are_planted_before_modules_are_loaded_and_settings_made(
     order: list[str] = []
     monkeypatch.setattr(prepare, "write_file", lambda path, _text: order.append(f"write {path}"))
     monkeypatch.setattr(machine_facts, "load_modules", lambda text: order.append(f"load {text}"))
-    monkeypatch.setattr(machine_facts, "check_kernel_settings", lambda text: order.append(f"set {text}"))
-    prepare._apply_kernel_files({"/etc/sysctl.d/90-a.conf": "s", "/etc/modules-load.d/a.conf": "m"})
-    assert order == ["write /etc/sysctl.d/90-a.conf", "write /etc/modules-load.d/a.conf", "load m", "set s"]
+    monkeypatch.setattr(
+        machine_facts,
+        "check_kernel_settings",
+        lambda text, *, container: order.append(f"set {text} {container}"),
+    )
+    files = {"/etc/sysctl.d/90-a.conf": "s", "/etc/modules-load.d/a.conf": "m"}
+    prepare._apply_kernel_files(files, container=True)
+    assert order == [
+        "write /etc/sysctl.d/90-a.conf",
+        "write /etc/modules-load.d/a.conf",
+        "load m",
+        "set s True",
+    ]

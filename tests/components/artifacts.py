@@ -29,3 +29,8 @@ def with_digests(plan: ClusterPlan) -> ClusterPlan:
     result = replace(plan, artifacts=filled)
     assert any(machine_images(result, machine) for machine in result.machines)
     return result
+
+
+def published(plan: ClusterPlan) -> ClusterPlan:
+    """The plan with a digest for everything and no mirror, as where publishers can be reached."""
+    return replace(plan, artifacts=replace(plan.artifacts, digests=all_digests(plan)))

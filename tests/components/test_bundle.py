@@ -75,7 +75,7 @@ def test_another_process_with_another_hash_seed_makes_the_same_bundle() -> None:
     [
         ("prepare", {"downloads", "evidence", "loader", "lock", "machine_facts", "prepare"}),
         ("activate", {"activate", "clock", "etcd", "evidence", "files", "loader", "lock", "units"}),
-        ("operate", {"evidence", "files", "loader", "nodes", "operate", "units"}),
+        ("operate", {"evidence", "files", "loader", "lock", "nodes", "operate", "units"}),
     ],
 )
 def test_a_bundle_carries_the_modules_of_its_phase_and_no_others(phase: str, modules: set[str]) -> None:

@@ -17,14 +17,15 @@ from components.node import PACKAGES, binary_links
 from components.tree import STAGED_BY_PREPARE, machine_files, machine_folders, machine_units, secret_paths
 from config.certificates import certificates_for
 from config.plan import ClusterPlan
+from tests.components.artifacts import published, with_digests
 from tests.components.trees import lab_plan, single_plan
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 UPDATE = os.environ.get("HARDWAY_UPDATE_GOLDEN") == "1"
 
 CASES: dict[str, tuple[Callable[[], ClusterPlan], tuple[str, ...]]] = {
-    "lab": (lab_plan, ("cp-0", "worker-general-0", "lb-0")),
-    "single-host": (single_plan, ("solo", "batch-a")),
+    "lab": (lambda: with_digests(lab_plan()), ("cp-0", "worker-general-0", "lb-0")),
+    "single-host": (lambda: published(single_plan()), ("solo", "batch-a")),
 }
 MACHINES = [(case, machine) for case, (_, machines) in CASES.items() for machine in machines]
 

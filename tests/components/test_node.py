@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.add_ons import absent_manifests, deployments, wanted_manifests
-from components.node import CNI_PLUGINS, artifact_entries, binary_links
-from components.tree import flags, node_labels, node_taints
+from components.node import CNI_PLUGINS, _content, artifact_entries, artifact_folder, binary_links
+from components.tree import flags, machine_files, node_labels, node_taints
 from components.worker_pool import in_lanes
 from config.plan import MachinePlan, Role
 from tests.components.artifacts import MIRROR, digest_of, with_digests
@@ -46,6 +46,7 @@ def test_an_entry_says_where_from_which_digest_and_which_binaries() -> None:
         "version": "3.6.14",
         "url": f"{MIRROR}/etcd/3.6.14/amd64/etcd-v3.6.14-linux-amd64.tar.gz",
         "sha256": digest_of("etcd/3.6.14/amd64"),
+        "folder": f"/opt/hardway/etcd/3.6.14-{digest_of('etcd/3.6.14/amd64')[:8]}",
         "binaries": ["etcd", "etcdctl", "etcdutl"],
     }
     assert entries["image-pause"] == {
@@ -54,6 +55,7 @@ def test_an_entry_says_where_from_which_digest_and_which_binaries() -> None:
         "reference": "registry.k8s.io/pause:3.10.2",
         "url": f"{MIRROR}/image-pause/3.10.2/amd64/pause.tar",
         "sha256": digest_of("image-pause/3.10.2/amd64"),
+        "folder": f"/opt/hardway/image-pause/3.10.2-{digest_of('image-pause/3.10.2/amd64')[:8]}",
     }
 
 
@@ -78,14 +80,20 @@ def test_an_artifact_without_a_digest_is_refused_before_anything_is_touched(key:
         artifact_entries(plan, plan.machine("worker-general-0"))
 
 
-def test_links_point_every_binary_at_its_version_and_the_runtime_at_its_plugins() -> None:
+def folder_of(key: str) -> str:
+    """The folder of an artifact whose digest is a made-up one."""
+    name, version, _architecture = key.split("/")
+    return f"/opt/hardway/{name}/{version}-{digest_of(key)[:8]}"
+
+
+def test_links_point_every_binary_at_its_build_and_the_runtime_at_its_plugins() -> None:
     plan = with_digests(lab_plan())
     links = binary_links(plan, plan.machine("cp-0"))
-    assert links["/opt/hardway/bin/kubelet"] == "/opt/hardway/kubelet/1.37.2/kubelet"
-    assert links["/opt/hardway/bin/etcdctl"] == "/opt/hardway/etcd/3.6.14/etcdctl"
+    assert links["/opt/hardway/bin/kubelet"] == f"{folder_of('kubelet/1.37.2/amd64')}/kubelet"
+    assert links["/opt/hardway/bin/etcdctl"] == f"{folder_of('etcd/3.6.14/amd64')}/etcdctl"
     plugins = {link: target for link, target in links.items() if link.startswith("/opt/cni/bin/")}
     assert plugins == {
-        f"/opt/cni/bin/{name}": f"/opt/hardway/cni-plugins/1.9.1/{name}" for name in CNI_PLUGINS
+        f"/opt/cni/bin/{name}": f"{folder_of('cni-plugins/1.9.1/amd64')}/{name}" for name in CNI_PLUGINS
     }
     assert binary_links(plan, plan.machine("lb-0")) == {}
 
@@ -94,10 +102,35 @@ def test_links_point_every_binary_at_its_version_and_the_runtime_at_its_plugins(
 def test_every_link_leads_into_an_artifact_that_prepare_fetches(machine: str) -> None:
     plan = with_digests(lab_plan())
     entries = artifact_entries(plan, plan.machine(machine))
-    fetched = {f"/opt/hardway/{one['name']}/{one['version']}/": one.get("binaries", []) for one in entries}
+    fetched = {f"{one['folder']}/": one.get("binaries", []) for one in entries}
     for target in binary_links(plan, plan.machine(machine)).values():
         folder, name = target[: target.rindex("/") + 1], target.rsplit("/", 1)[1]
         assert name in fetched[folder] or fetched[folder] == ["*"]
+
+
+def test_another_build_of_the_same_version_has_a_folder_of_its_own() -> None:
+    folders = {artifact_folder("kubelet", "1.37.2", sha256) for sha256 in ("a" * 64, "b" * 64, None)}
+    assert folders == {
+        "/opt/hardway/kubelet/1.37.2-aaaaaaaa",
+        "/opt/hardway/kubelet/1.37.2-bbbbbbbb",
+        "/opt/hardway/kubelet/1.37.2-unknown",
+    }
+
+
+@pytest.mark.parametrize("machine", ["cp-0", "worker-general-0", "lb-0"])
+def test_an_activation_names_every_digest_that_its_prepare_stages(machine: str) -> None:
+    plan = with_digests(lab_plan())
+    planned = plan.machine(machine)
+    staged = _content(plan, planned, machine_files(plan, planned))["staged"]
+    assert staged == {one["name"]: one["sha256"] for one in artifact_entries(plan, planned)}
+
+
+def test_a_worker_is_told_every_api_server_itself_and_not_only_its_own_balancer() -> None:
+    plan = with_digests(lab_plan())
+    planned = plan.machine("worker-general-0")
+    content = _content(plan, planned, machine_files(plan, planned))
+    assert content["api"] == "https://127.0.0.1:7443"
+    assert content["api_servers"] == [f"https://172.31.0.{n}:6443" for n in (10, 11, 12)]
 
 
 def machines(count: int) -> list[MachinePlan]:
@@ -198,6 +231,13 @@ def test_what_is_switched_off_is_removed_from_the_cluster() -> None:
     assert list(wanted_manifests(single_plan())) == ["rbac", "coredns"]
     assert list(absent_manifests(single_plan())) == ["flannel", "local-path"]
     assert deployments(single_plan()) == [("kube-system", "coredns")]
+
+
+def test_storage_uses_the_preloaded_helper_only_where_images_are_preloaded() -> None:
+    """Where registries serve images, nobody has the lab's own."""
+    assert "image: hardway.lab/busybox:1.35" in wanted_manifests(with_digests(lab_plan()))["local-path"]
+    plan = replace(lab_plan(), artifacts=replace(lab_plan().artifacts, preload_images=False))
+    assert "image: docker.io/library/busybox:1.37.0" in wanted_manifests(plan)["local-path"]
 
 
 def test_dns_asks_outside_only_where_there_is_an_outside() -> None:

@@ -51,3 +51,9 @@ def test_every_flag_of_a_unit_is_refused_or_knowingly_left_to_the_operator(compo
 def test_no_flag_is_both_refused_and_left_to_the_operator(component: str) -> None:
     assert OWN_FLAGS[component] & MAY_BE_OVERRIDDEN[component] == set()
     assert OWN_FLAGS[component] & set(REPLACED_FLAGS.get(component, {})) == set()
+
+
+@pytest.mark.parametrize("flag", ["disable-admission-plugins", "token-auth-file", "tls-min-version"])
+def test_a_flag_that_would_take_a_secure_default_away_is_refused(flag: str) -> None:
+    """No unit sets the first two: given, they would switch admission off, or let static tokens in."""
+    assert flag in OWN_FLAGS["apiServer"]

@@ -69,7 +69,7 @@ def test_every_control_plane_machine_of_the_lab_is_a_member_of_etcd() -> None:
         ("cp-1", "https://172.31.0.11:2380", "https://172.31.0.11:2379"),
         ("cp-2", "https://172.31.0.12:2380", "https://172.31.0.12:2379"),
     ]
-    assert (etcd.heartbeat_ms, etcd.election_ms) == (500, 5000)
+    assert (etcd.heartbeat_ms, etcd.election_ms) == (200, 2000)
 
 
 def test_every_machine_but_the_balancer_is_a_node() -> None:

@@ -152,7 +152,7 @@ class Cluster:
     def begin(self, verb: str, *arguments: str, **environment: str) -> tuple[subprocess.Popen[bytes], Path]:
         """Start it in a process group of its own, as a terminal would, and return at once."""
         self._runs += 1
-        log = self.logs / f"{self._runs:02}-{verb}.log"
+        log = self.logs / f"{self.name}-{self._runs:02}-{verb}.log"
         line = [sys.executable, "-m", "lab", verb, "--stack", self.name]
         with log.open("wb") as sink:
             process = subprocess.Popen(

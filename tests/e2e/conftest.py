@@ -7,6 +7,7 @@ writes what was measured to docs/proof.
 
 from __future__ import annotations
 
+import datetime
 import os
 import shutil
 import sys
@@ -16,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from lab import machines, paths, sweep
+from lab import stack as lab_stack
 from tests.e2e import snapshot
 from tests.e2e.cluster import Cluster
 from tests.e2e.pods import import_images
@@ -42,11 +44,39 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Show what was measured."""
-    if _figures:
-        terminalreporter.section("figures of the lab")
-        for name, value in _figures.items():
-            terminalreporter.write_line(f"{name:60}{value}")
+    """Show what was measured; write the report that is to be committed, if that was asked for."""
+    if not _figures:
+        return
+    terminalreporter.section("figures of the lab")
+    for name, value in _figures.items():
+        terminalreporter.write_line(f"{name:70}{value}")
+    folder = proof_folder()
+    if folder:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "e2e.md").write_text(_report(terminalreporter))
+
+
+def _report(reporter: pytest.TerminalReporter) -> str:
+    """Every test of this folder as a sentence with its outcome, and the figures."""
+    lines = [
+        "# The tests in the lab",
+        "",
+        f"Run on {datetime.date.today().isoformat()}, {os.cpu_count()} processors.",
+        "",
+    ]
+    lines += [
+        "| measured | |",
+        "|---|---|",
+        *(f"| {name} | {value} |" for name, value in _figures.items()),
+        "",
+    ]
+    lines += ["| what was asserted | outcome | seconds |", "|---|---|---|"]
+    for outcome in ("passed", "failed", "error", "skipped"):
+        for result in reporter.stats.get(outcome, []):
+            if "tests/e2e/" in result.nodeid and (result.when == "call" or outcome != "passed"):
+                sentence = result.nodeid.rpartition("::")[2].removeprefix("test_").replace("_", " ")
+                lines.append(f"| {sentence} | {outcome} | {result.duration:.0f} |")
+    return "\n".join(lines) + "\n"
 
 
 def impossible() -> str | None:
@@ -102,8 +132,10 @@ def cluster(before: snapshot.Snapshot) -> Iterator[Cluster]:
 def _take_down(made: Cluster) -> None:
     """Leave nothing, whatever state the tests left it in."""
     done = made.lab("down")
-    made.stack.source.unlink(missing_ok=True)
     assert done.status == 0, done.tail()
+    lab_stack.capture(["pulumi", "stack", "rm", made.name, "--yes", "--preserve-config"])
+    shutil.rmtree(made.stack.folder, ignore_errors=True)
+    made.stack.source.unlink(missing_ok=True)
     assert sweep.leftovers() == []
 
 
@@ -116,7 +148,12 @@ def own_settings(cluster: Cluster) -> Iterator[Cluster]:
     cluster.write_settings()
 
 
-@pytest.fixture(scope="session")
-def proof() -> Path | None:
+def proof_folder() -> Path | None:
     """Where to write reports to be committed, if that was asked for."""
     return paths.PROJECT / "docs" / "proof" if os.environ.get("HARDWAY_WRITE_PROOF") else None
+
+
+@pytest.fixture(scope="session")
+def proof() -> Path | None:
+    """See `proof_folder`."""
+    return proof_folder()

@@ -113,3 +113,20 @@ def test_the_computer_itself_reaches_no_pod(cluster: Cluster, addresses: dict[st
     """The lab routes nothing: the cluster's ranges never meet the computer's own networks."""
     routed = run(["ip", "route", "show", "to", "match", addresses["server"]]).output
     assert str(cluster.plan.network.pods) not in routed
+
+
+def test_a_worker_sees_the_control_groups_of_its_own_pods_only(
+    cluster: Cluster, addresses: dict[str, str]
+) -> None:
+    """Machines share a kernel: in a tree in common, kubelets would take each other's Pods for orphans."""
+    command = "find /sys/fs/cgroup -path '*/kubepods/*' -type d -name 'pod*' -printf '%f\\n'"
+
+    def foreign(worker: str) -> set[str]:
+        pods = cluster.get("pods", "--all-namespaces", f"--field-selector=spec.nodeName={worker}")["items"]
+        own = {f"pod{one['metadata']['uid']}" for one in pods}
+        return set(cluster.ssh(worker, command).split()) - own
+
+    for worker in cluster.workers:
+        # A Pod that ends keeps its group for a moment.
+        wait_for(f"{worker} without foreign groups", lambda worker=worker: not foreign(worker), 40)  # type: ignore[misc]
+    assert addresses

@@ -118,6 +118,11 @@ def sentinel(name: str, kind: str) -> str:
 KEY_KINDS = ("privateKeyPem", "privateKeyPemPkcs8", "privateKeyOpenssh")
 
 
+def facts_of(machine: str) -> dict[str, Any]:
+    """What prepare would find on a made-up machine."""
+    return {"cgroup_v2": True, "swap": False, "resolver": f"/etc/resolv.conf of {machine}"}
+
+
 def made_up_outputs(resource: Resource) -> dict[str, Any]:
     """What a provider would answer; only what is a secret there is one here."""
     type_, name = resource.type, resource.name
@@ -136,6 +141,8 @@ def made_up_outputs(resource: Resource) -> dict[str, Any]:
     if type_ == REMOTE:
         document = bundle.decode(resource.inputs["stdin"].value)
         answer = {key: document.get(key) for key in ("digest", "identity", "versions")}
+        if document["phase"] == "prepare":
+            answer["facts"] = facts_of(name.removeprefix("prepare-"))
         return {"stdout": Secret(json.dumps(answer))}
     raise AssertionError(f"the program makes a {type_}, which no test knows")
 

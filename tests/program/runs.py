@@ -25,12 +25,19 @@ def lab_with(**changes: Any) -> dict[str, Any]:
 
 def run_of(value: dict[str, Any], *, preview: bool = False) -> Run:
     """The run of these settings, remembered."""
-    return _remembered(json.dumps(value, sort_keys=True), preview)
+    run = _remembered(json.dumps(value, sort_keys=True), preview)
+    if isinstance(run, Exception):
+        raise run
+    return run
 
 
 @cache
-def _remembered(value: str, preview: bool) -> Run:
-    return run_program(json.loads(value), preview=preview)
+def _remembered(value: str, preview: bool) -> Run | Exception:
+    """A program that fails is remembered too: a hundred tests would each run it again."""
+    try:
+        return run_program(json.loads(value), preview=preview)
+    except Exception as error:
+        return error
 
 
 def lab_run(*, preview: bool = False) -> Run:

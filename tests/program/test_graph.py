@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from components.node import ACTIVATE_SECONDS, PREPARE_SECONDS
 from tests.components.test_golden import GOLDEN, compare
 from tests.components.trees import single_host
 from tests.config.clusters import hosts
+from tests.program import recording
 from tests.program.recording import (
     CERT_REQUEST,
     LOCAL,
@@ -24,6 +26,7 @@ from tests.program.recording import (
     Monitor,
     Run,
     Secret,
+    facts_of,
     open_up,
     plain_struct,
     run_program,
@@ -133,16 +136,20 @@ def test_two_at_once_means_that_two_workers_wait_for_nobody_in_their_pool() -> N
     assert lanes == {0: set(), 1: set(), 2: {"activate-worker-batch-0"}}
 
 
-def test_no_command_on_a_machine_takes_an_input_from_another_but_the_gate() -> None:
+def test_no_command_takes_an_input_from_another_machine_but_the_gate() -> None:
     """Along properties a replacement of one machine would cascade over all that come after it."""
     run = lab_run()
-    commands = {resource.urn for resource in run.of_type(REMOTE).values()}
-    taking = {
-        name
+    commands = {resource.urn: resource.name for resource in run.of_type(REMOTE).values()}
+    taken = {
+        name: {commands[urn] for urns in resource.input_dependencies.values() for urn in urns & set(commands)}
         for name, resource in run.of_type(REMOTE).items()
-        if any(urns & commands for urns in resource.input_dependencies.values())
     }
-    assert taking == {"ready"}
+    assert taken.pop("ready")
+    assert taken == {
+        "add-ons": set(),
+        **{f"prepare-{name}": set() for name in MACHINES},
+        **{f"activate-{name}": {f"prepare-{name}"} for name in MACHINES},
+    }
 
 
 def test_a_machine_is_worked_on_only_after_it_was_made() -> None:
@@ -289,6 +296,56 @@ def test_another_number_of_pods_changes_what_those_workers_and_the_gate_get() ->
     }
 
 
+def test_another_build_of_an_image_changes_both_steps_of_the_machines_that_stage_it() -> None:
+    """Of an image no file and no link tells: without its digest a retag would be staged and never imported."""
+    value = small_with()
+    artifacts = json.loads(json.dumps(value["artifacts"]))
+    (key,) = (one for one in artifacts["digests"] if one.startswith("image-coredns/"))
+    artifacts["digests"][key] = "c" * 64
+    before, after = run_of(value), run_of({**value, "artifacts": artifacts})
+    assert changed(before, after) == {
+        **{f"{REMOTE} prepare-{name}": {"stdin"} for name in WORKERS},
+        **{f"{REMOTE} activate-{name}": {"stdin"} for name in WORKERS},
+        f"{REMOTE} ready": {"stdin"},
+    }
+
+
+def test_another_build_of_a_program_changes_only_the_machines_that_run_it() -> None:
+    value = small_with()
+    artifacts = json.loads(json.dumps(value["artifacts"]))
+    (key,) = (one for one in artifacts["digests"] if one.startswith("kube-scheduler/"))
+    artifacts["digests"][key] = "5" * 64
+    before, after = run_of(value), run_of({**value, "artifacts": artifacts})
+    assert {name for name in changed(before, after) if name.startswith(REMOTE)} == {
+        f"{REMOTE} prepare-cp-0",
+        f"{REMOTE} activate-cp-0",
+        f"{REMOTE} ready",
+    }
+    link = "/opt/hardway/bin/kube-scheduler"
+    assert after.document("activate-cp-0")["links"][link] == (
+        "/opt/hardway/kube-scheduler/1.37.2-55555555/kube-scheduler"
+    )
+
+
+def test_what_prepare_finds_on_a_machine_is_in_what_its_activation_gets() -> None:
+    run = lab_run()
+    for name in MACHINES:
+        assert run.document(f"activate-{name}")["facts"] == facts_of(name)
+
+
+def test_another_fact_about_a_machine_runs_its_activation_anew_and_no_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Drop-ins follow from facts, and units restart on drop-ins."""
+    before = run_of(small_with())
+    monkeypatch.setattr(recording, "facts_of", lambda name: {**facts_of(name), "swap": name == WORKERS[1]})
+    after = run_program(small_with())
+    assert changed(before, after) == {
+        f"{REMOTE} activate-{WORKERS[1]}": {"stdin"},
+        f"{REMOTE} ready": {"stdin"},
+    }
+
+
 def test_another_flag_of_the_api_server_changes_one_file_of_the_control_plane() -> None:
     after = run_of(lab_with(controlPlane=OTHER_CONTROL_PLANE))
     path = "/etc/kubernetes/kube-apiserver.env"
@@ -341,7 +398,13 @@ def test_the_exports_are_exactly_these() -> None:
     names = "applied certificates endpoint kubeconfig machines ready sshHostKeys sshPrivateKey"
     assert set(exports) == set(names.split())
     assert exports["endpoint"] == "https://172.31.0.5:6443"
-    assert exports["machines"]["worker-general-1"] == {"role": "worker", "address": "172.31.0.21"}
+    assert exports["machines"]["worker-general-1"] == {
+        "role": "worker",
+        "address": "172.31.0.21",
+        "sshHost": "172.31.0.21",
+        "sshPort": 22,
+        "sshUser": "root",
+    }
     assert exports["certificates"]["admin"] == "2027-01-02T03:04:05Z"
 
 
@@ -380,11 +443,19 @@ def test_a_host_is_reached_as_its_settings_say(login_key: Path) -> None:
     assert run.document("activate-worker-b")["identity"] == connection["hostKey"]
 
 
-def test_without_a_cni_of_ours_the_gate_waits_for_no_node(login_key: Path) -> None:
+def test_without_a_cni_of_ours_the_gate_waits_until_nodes_have_registered(login_key: Path) -> None:
     value = single_host()
     value["platform"]["ssh"]["privateKeyFile"] = str(login_key)
     gate = run_of(with_artifacts(value)).document("ready")
-    assert (gate["nodes"], gate["deployments"]) == ([], [])
+    assert [node["name"] for node in gate["nodes"]] == ["solo", "batch-a"]
+    assert (gate["registered"], gate["deployments"]) == (True, [])
+
+
+def test_with_our_cni_the_gate_waits_until_nodes_are_ready() -> None:
+    gate = lab_run().document("ready")
+    assert [node["name"] for node in gate["nodes"]] == [*CONTROL_PLANE, *WORKERS]
+    assert gate["registered"] is False
+    assert gate["deployments"] == [["kube-system", "coredns"], ["kube-system", "local-path-provisioner"]]
 
 
 def test_a_missing_login_key_is_told_before_anything_is_touched(tmp_path: Path) -> None:

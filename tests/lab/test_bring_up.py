@@ -1,0 +1,211 @@
+"""`make up` and `make down` around the engine: whose lab it is, and which machines lost their disks."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from lab import backend, bring_up, fileserver, machines, network, paths, stack, sweep
+from lab.errors import LabError
+from lab.machines import Machine
+from lab.stack import Stack
+
+
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stack:
+    """The lab's stack in a clone of the test's own, without machines."""
+    monkeypatch.setattr(paths, "PROJECT", tmp_path)
+    monkeypatch.setattr(paths, "STATE", tmp_path / ".hardway")
+    monkeypatch.setattr(bring_up, "OWNER", tmp_path / ".hardway/lab-owner")
+    paths.STATE.mkdir()
+    have(monkeypatch)
+    (tmp_path / "Pulumi.lab.yaml").write_text("config: {'hardway:cluster': {platform: {kind: lab}}}\n")
+    return Stack("lab")
+
+
+def have(monkeypatch: pytest.MonkeyPatch, **identities: str | None) -> None:
+    """Let this computer have machines with these identities."""
+    found = [
+        Machine(name.replace("_", "-"), "172.31.0.10", 1, identity) for name, identity in identities.items()
+    ]
+    monkeypatch.setattr(machines, "list_machines", lambda: found)
+
+
+# Whose lab it is
+
+
+def test_a_second_stack_may_not_take_the_machines_of_the_first(
+    lab: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bring_up.OWNER.write_text("lab")
+    have(monkeypatch, cp_0="a")
+    bring_up._check_owner(lab)
+    with pytest.raises(LabError, match=r"^stack two: .* machines of stack lab; 'make down STACK=lab' first"):
+        bring_up._check_owner(Stack("two"))
+
+
+def test_a_lab_without_machines_is_anybodys(lab: Stack) -> None:
+    bring_up.OWNER.write_text("lab")
+    bring_up._check_owner(Stack("two"))
+
+
+def test_machines_of_before_owners_were_noted_are_whose_who_asks(
+    lab: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    have(monkeypatch, cp_0="a")
+    bring_up._check_owner(lab)
+
+
+def test_a_stack_may_not_take_down_another_stacks_machines(
+    lab: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bring_up.OWNER.write_text("two")
+    have(monkeypatch, cp_0="a")
+    monkeypatch.setattr(bring_up, "_destroy", lambda *_: pytest.fail("destroyed"))
+    monkeypatch.setattr(bring_up, "_sweep", lambda: pytest.fail("swept"))
+    with pytest.raises(LabError, match="machines of stack two"):
+        bring_up.down(lab, [])
+
+
+def test_taking_the_lab_down_forgets_its_owner(lab: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    bring_up.OWNER.write_text("lab")
+    monkeypatch.setattr(backend, "is_locked_out", lambda: False)
+    monkeypatch.setattr(bring_up, "_destroy", lambda *_: 0)
+    monkeypatch.setattr(fileserver, "stop", lambda: None)
+    monkeypatch.setattr(sweep, "sweep", list)
+    monkeypatch.setattr(sweep, "leftovers", list)
+    assert bring_up.down(lab, []) == 0
+    assert not bring_up.OWNER.exists()
+
+
+def test_a_destruction_that_failed_still_leaves_no_machine_and_no_state_of_it(
+    lab: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forgotten: list[str] = []
+    monkeypatch.setattr(backend, "is_locked_out", lambda: False)
+    monkeypatch.setattr(backend, "forget", forgotten.append)
+    monkeypatch.setattr(bring_up, "_destroy", lambda *_: 255)
+    monkeypatch.setattr(bring_up, "_sweep", lambda: None)
+    assert bring_up.down(lab, []) == 0
+    assert forgotten == ["lab"]
+
+
+def test_a_lab_whose_passphrase_is_gone_can_still_be_removed(
+    lab: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forgotten: list[str] = []
+    monkeypatch.setattr(backend, "is_locked_out", lambda: True)
+    monkeypatch.setattr(backend, "forget", forgotten.append)
+    monkeypatch.setattr(bring_up, "_destroy", lambda *_: pytest.fail("the engine cannot read its state"))
+    monkeypatch.setattr(bring_up, "_sweep", lambda: None)
+    assert bring_up.down(lab, []) == 0
+    assert forgotten == ["lab"]
+
+
+# Which machines lost their disks
+
+
+def confirm(one: Stack, **identities: str) -> None:
+    """What the last good run gave out."""
+    one.folder.mkdir(parents=True, exist_ok=True)
+    applied = {name.replace("_", "-"): {"identity": identity} for name, identity in identities.items()}
+    one.outputs_file.write_text(json.dumps({"applied": applied}))
+
+
+def record(monkeypatch: pytest.MonkeyPatch, **identities: str) -> list[str]:
+    """What the state tells; gives the stacks that it was asked for."""
+    asked: list[str] = []
+
+    def recorded(one: Stack) -> dict[str, tuple[str, str]]:
+        asked.append(one.name)
+        return {
+            name.replace("_", "-"): (f"urn:{name.replace('_', '-')}", identity)
+            for name, identity in identities.items()
+        }
+
+    monkeypatch.setattr(stack, "recorded_machines", recorded)
+    return asked
+
+
+def test_while_every_disk_is_the_confirmed_one_the_state_is_not_even_read(
+    lab: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = record(monkeypatch, cp_0="a")
+    confirm(lab, cp_0="a", cp_1="b")
+    have(monkeypatch, cp_0="a", cp_1="b")
+    assert bring_up._lost_machines(lab) == []
+    assert asked == []
+
+
+@pytest.mark.parametrize(
+    ("present", "lost"),
+    [
+        ({"cp_0": "a"}, ["urn:cp-1"]),
+        ({"cp_0": "a", "cp_1": "another"}, ["urn:cp-1"]),
+        ({"cp_0": "a", "cp_1": None}, ["urn:cp-1"]),
+        ({}, ["urn:cp-0", "urn:cp-1"]),
+        ({"cp_0": "a", "cp_1": "b", "stray": "c"}, []),
+    ],
+    ids=["missing", "another-identity", "wiped", "all-missing", "one-too-many"],
+)
+@pytest.mark.parametrize("confirmed", [True, False], ids=["after-a-good-run", "no-outputs-yet"])
+def test_a_machine_whose_disk_is_not_the_states_is_made_anew(
+    lab: Stack,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    confirmed: bool,
+    present: dict[str, str | None],
+    lost: list[str],
+) -> None:
+    record(monkeypatch, cp_0="a", cp_1="b")
+    if confirmed:
+        confirm(lab, cp_0="a", cp_1="b")
+    have(monkeypatch, **present)
+    assert bring_up._lost_machines(lab) == lost
+    told = capsys.readouterr().err
+    assert all(f"machine {urn.removeprefix('urn:')} has lost its disk" in told for urn in lost)
+
+
+def test_the_state_and_not_the_last_good_outputs_tells_what_was_lost(
+    lab: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that failed after it had made a machine anew confirmed nothing, and the state is newer."""
+    record(monkeypatch, cp_0="new", cp_1="b")
+    confirm(lab, cp_0="old", cp_1="b")
+    have(monkeypatch, cp_0="new", cp_1="b")
+    assert bring_up._lost_machines(lab) == []
+
+
+# What stands in the way
+
+
+def plan_in(cidr: str) -> Any:
+    return SimpleNamespace(network=SimpleNamespace(machines=cidr))
+
+
+def test_a_range_is_checked_before_the_bridge_is_there_and_kept_while_machines_are(
+    lab: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[str] = []
+    monkeypatch.setattr(network, "check", checked.append)
+    monkeypatch.setattr(network, "saved_spec", lambda: None)
+    bring_up._check_range(plan_in("10.1.0.0/16"))
+    assert checked == ["10.1.0.0/16"]
+    monkeypatch.setattr(network, "saved_spec", lambda: SimpleNamespace(cidr="10.1.0.0/16"))
+    bring_up._check_range(plan_in("10.2.0.0/16"))
+    have(monkeypatch, cp_0="a")
+    bring_up._check_range(plan_in("10.1.0.0/16"))
+    with pytest.raises(LabError, match=r"is 10\.2\.0\.0/16, and machines exist in 10\.1\.0\.0/16"):
+        bring_up._check_range(plan_in("10.2.0.0/16"))
+
+
+def test_after_a_run_that_did_not_end_well_every_machine_confirms_anew(
+    lab: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stack, "commands", lambda _stack, kind: [f"urn:{kind}"])
+    assert bring_up._unconfirmed(lab) == []
+    lab.folder.mkdir(parents=True)
+    lab.unfinished.touch()
+    assert bring_up._unconfirmed(lab) == ["urn:remote"]

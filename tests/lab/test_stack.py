@@ -1,0 +1,200 @@
+"""One stack on this computer: its generated configuration, the way in by SSH, what its state tells."""
+
+import json
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from lab import paths, stack
+from lab.errors import LabError
+from lab.mirror import LockEntry
+from lab.stack import Stack
+
+COMMITTED = """\
+config:
+  hardway:cluster:
+    name: lab
+    platform: {kind: lab}
+    network: {machines: 172.31.0.0/16}
+"""
+
+
+def entry(sha256: str) -> LockEntry:
+    return LockEntry(sha256=sha256, file="f", source="built", seconds=1.0, size=1, modified=1)
+
+
+ENTRIES = {"kubelet/1.37.2/amd64": entry("b" * 64), "etcd/3.6.14/amd64": entry("a" * 64)}
+
+
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stack:
+    """The lab's stack in a clone of the test's own."""
+    monkeypatch.setattr(paths, "PROJECT", tmp_path)
+    monkeypatch.setattr(paths, "STATE", tmp_path / ".hardway")
+    paths.STATE.mkdir()
+    (tmp_path / "Pulumi.lab.yaml").write_text(COMMITTED)
+    return Stack("lab")
+
+
+def generated(one: Stack) -> dict[str, Any]:
+    return dict(yaml.safe_load(one.config.read_text()))
+
+
+def test_the_generated_configuration_is_the_committed_one_with_mirror_and_digests(lab: Stack) -> None:
+    lab.write_config(ENTRIES, "172.31.0.1")
+    expected = yaml.safe_load(COMMITTED)
+    expected["config"]["hardway:cluster"]["artifacts"] = {
+        "mirror": "http://172.31.0.1:8473",
+        "preloadImages": True,
+        "digests": {"etcd/3.6.14/amd64": "a" * 64, "kubelet/1.37.2/amd64": "b" * 64},
+    }
+    assert generated(lab) == expected
+    assert lab.source.read_text() == COMMITTED
+    assert stat.S_IMODE(lab.folder.stat().st_mode) == 0o700
+
+
+def test_the_engines_salt_outlives_every_new_configuration(lab: Stack) -> None:
+    """Without it the engine could not decrypt its state any more."""
+    lab.write_config(ENTRIES, "172.31.0.1")
+    lab.config.write_text(yaml.safe_dump({**generated(lab), "encryptionsalt": "v1:salt", "stray": 1}))
+    lab.write_config({}, "172.31.0.1")
+    assert generated(lab)["encryptionsalt"] == "v1:salt"
+    assert "stray" not in generated(lab)
+    assert generated(lab)["config"]["hardway:cluster"]["artifacts"]["digests"] == {}
+
+
+def test_artifacts_of_the_committed_settings_go_first(lab: Stack) -> None:
+    own = "    artifacts: {mirror: 'http://mirror.example'}\n"
+    lab.source.write_text(COMMITTED + own)
+    lab.write_config(ENTRIES, "172.31.0.1")
+    artifacts = generated(lab)["config"]["hardway:cluster"]["artifacts"]
+    assert artifacts["mirror"] == "http://mirror.example"
+    assert artifacts["preloadImages"] is True
+
+
+def test_another_platforms_stack_runs_on_its_committed_file(lab: Stack) -> None:
+    (paths.PROJECT / "Pulumi.dev.yaml").write_text(COMMITTED.replace("kind: lab", "kind: aws"))
+    assert Stack("dev").config == Stack("dev").source
+    assert lab.config == lab.folder / "Pulumi.lab.yaml"
+
+
+@pytest.mark.parametrize("text", [None, "config: {}", "config: [", "config:\n  hardway:cluster: 1\n"])
+def test_a_stack_file_that_cannot_be_used_is_one_clear_error(lab: Stack, text: str | None) -> None:
+    if text is None:
+        lab.source.unlink()
+    else:
+        lab.source.write_text(text)
+    with pytest.raises(LabError, match=r"^Pulumi\.lab\.yaml: (no such file|cannot be read as a stack file)"):
+        lab.settings()
+
+
+def save(one: Stack, **machines: dict[str, Any]) -> None:
+    one.folder.mkdir(parents=True, exist_ok=True)
+    told = {name.replace("_", "-"): machine for name, machine in machines.items()}
+    one.outputs_file.write_text(json.dumps({"machines": told}))
+
+
+CP_0 = {"role": "control-plane", "sshHost": "172.31.0.10", "sshPort": 22, "sshUser": "root"}
+WORKER = {"role": "worker", "sshHost": "worker.example", "sshPort": 2222.0, "sshUser": "admin"}
+
+
+def options(line: list[str]) -> dict[str, str]:
+    """What follows each -o."""
+    pairs = (line[n + 1].split("=", 1) for n, word in enumerate(line) if word == "-o")
+    return dict(pairs)
+
+
+def test_ssh_uses_the_machines_own_user_host_and_port(lab: Stack) -> None:
+    save(lab, cp_0=CP_0, worker_b=WORKER)
+    line = stack.ssh_command(lab, "worker-b", None)
+    assert line[0] == "ssh"
+    assert line[line.index("-p") + 1] == "2222"
+    assert line[-1] == "admin@worker.example"
+    assert stack.ssh_command(lab, "cp-0", "systemctl --failed")[-2:] == [
+        "root@172.31.0.10",
+        "systemctl --failed",
+    ]
+
+
+def test_ssh_trusts_the_pinned_key_of_that_name_and_nothing_of_the_users(lab: Stack) -> None:
+    save(lab, worker_b=WORKER)
+    line = stack.ssh_command(lab, "worker-b", None)
+    given = options(line)
+    assert given["HostKeyAlias"] == "worker-b"
+    assert given["StrictHostKeyChecking"] == "yes"
+    assert given["UserKnownHostsFile"] == str(lab.folder / "known_hosts")
+    assert given["IdentitiesOnly"] == "yes"
+    assert line[1:5] == ["-F", "none", "-i", str(lab.folder / "ssh_key")]
+
+
+def test_a_machine_that_is_not_there_is_refused_with_those_that_are(lab: Stack) -> None:
+    save(lab, cp_0=CP_0, worker_b=WORKER)
+    with pytest.raises(
+        LabError, match=r"^NODE=cp-9: no such machine in stack lab; there are cp-0, worker-b$"
+    ):
+        stack.ssh_command(lab, "cp-9", None)
+
+
+def test_before_the_first_good_run_there_is_no_way_in(lab: Stack) -> None:
+    with pytest.raises(LabError, match="nothing is built yet; run 'make up STACK=lab'"):
+        stack.ssh_command(lab, "cp-0", None)
+
+
+def test_outputs_are_kept_for_this_user_alone_and_known_hosts_go_by_name(
+    lab: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outputs = {
+        "kubeconfig": "apiVersion: v1\n",
+        "sshPrivateKey": "a key\n",
+        "sshHostKeys": {"cp-0": "ssh-ed25519 AAAA\n", "worker-b": "ssh-ed25519 BBBB"},
+    }
+    monkeypatch.setattr(stack, "capture", lambda _line: json.dumps(outputs))
+    assert stack.save_outputs(lab) == outputs
+    assert (lab.folder / "known_hosts").read_text() == "cp-0 ssh-ed25519 AAAA\nworker-b ssh-ed25519 BBBB\n"
+    files = [lab.outputs_file, lab.kubeconfig, lab.folder / "ssh_key", lab.folder / "known_hosts"]
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+
+
+def resource(name: str, type_: str, stdout: object) -> dict[str, Any]:
+    return {
+        "urn": f"urn:pulumi:lab::hardway::hardway:index:LabFleet${type_}::{name}",
+        "type": type_,
+        "outputs": {"stdout": stdout},
+    }
+
+
+def test_the_state_tells_every_machines_resource_and_identity(
+    lab: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = json.dumps({"identity": "nonce-0"})
+    local = "command:local:Command"
+    secret = {
+        "4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270",
+        "plaintext": json.dumps(told),
+    }
+    resources = [
+        resource("bridge", local, "{}"),
+        resource("machine-cp-0", local, secret),
+        resource("machine-cp-1", local, json.dumps({"identity": "nonce-1"})),
+        resource("prepare-cp-0", "command:remote:Command", "{}"),
+    ]
+    exported = json.dumps({"deployment": {"resources": resources}})
+    monkeypatch.setattr(stack, "capture", lambda _line: exported)
+    urn = "urn:pulumi:lab::hardway::hardway:index:LabFleet$command:local:Command::machine-"
+    assert stack.recorded_machines(lab) == {
+        "cp-0": (f"{urn}cp-0", "nonce-0"),
+        "cp-1": (f"{urn}cp-1", "nonce-1"),
+    }
+
+
+@pytest.mark.parametrize(
+    "exported", ['{"deployment": null}', '{"deployment": {}}', '{"deployment": {"resources": null}}']
+)
+def test_a_state_without_resources_has_no_machines(
+    lab: Stack, monkeypatch: pytest.MonkeyPatch, exported: str
+) -> None:
+    monkeypatch.setattr(stack, "capture", lambda _line: exported)
+    assert stack.recorded_machines(lab) == {}
