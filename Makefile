@@ -37,18 +37,18 @@ env: ## print what to export for plain `pulumi` commands: eval "$(make env)"
 check: ## lint, types and unit tests, in under two minutes
 	@$(TOOLS)
 	$(RUN) ruff check .
-	$(RUN) mypy config components lab
+	$(RUN) mypy config components lab bench __main__.py
 	$(RUN) pytest -m "not lab and not engine and not providers" -q
 
 test: ## everything, the lab included
 	@$(TOOLS)
 	$(RUN) ruff check .
-	$(RUN) mypy config components lab
+	$(RUN) mypy config components lab bench __main__.py
 	$(RUN) pytest
 
 golden: ## rewrite the golden files; still fails when any differed, so that nobody updates by accident
 	@$(TOOLS)
-	HARDWAY_UPDATE_GOLDEN=1 $(RUN) pytest -q tests/config tests/components
+	HARDWAY_UPDATE_GOLDEN=1 $(RUN) pytest -q tests/config tests/components tests/program
 
 bench: ## bring the lab up from nothing and time the phases
 	@$(TOOLS)

@@ -6,6 +6,7 @@ import socket
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -131,9 +132,13 @@ def ended() -> int:
 
 
 @pytest.fixture
-def engine(tmp_path: Path) -> Iterator[int]:
+def engine() -> Iterator[int]:
     """A process that is called as the engine is."""
     process = subprocess.Popen(["pulumi", "60"], executable="/bin/sleep")
+    deadline = time.monotonic() + 10
+    # For an instant of its start a process has no command line yet.
+    while not _line(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.01)
     yield process.pid
     process.kill()
     process.wait()
