@@ -87,9 +87,9 @@ def is_established(own: dict[str, str], members: list[dict[str, str]]) -> bool:
 
 
 def _knows_started_members(peer: str) -> bool:
-    context = ssl.create_default_context(cafile="/etc/etcd/pki/ca.crt")
-    context.load_cert_chain("/etc/etcd/pki/peer.crt", "/etc/etcd/pki/peer.key")
     try:
+        context = ssl.create_default_context(cafile="/etc/etcd/pki/ca.crt")
+        context.load_cert_chain("/etc/etcd/pki/peer.crt", "/etc/etcd/pki/peer.key")
         with urllib.request.urlopen(f"{peer}/members", timeout=3, context=context) as answer:
             return any(member.get("clientURLs") for member in json.load(answer))
     except (OSError, ValueError):

@@ -46,12 +46,15 @@ def _wait_for_api(bundle: dict[str, Any]) -> None:
 def _add_ons(bundle: dict[str, Any]) -> dict[str, Any]:
     """Apply what is wanted and delete what is not wanted any more, with a credential that lives in memory."""
     _wait_for_api(bundle)
+    before = _applied_before()
+    # Noted before the first object appears: a run that is killed in between leaves none that nobody would remove.
+    write_file(RECORD, json.dumps(sorted(before | set(bundle["manifests"]))), 0o600)
     with _credential(bundle) as kubectl, tempfile.TemporaryDirectory(dir="/run") as folder:
         for name, text in bundle["manifests"].items():
             with open(f"{folder}/{name}.yaml", "w") as file:
                 file.write(text)
         _apply_patiently(kubectl, folder)
-        for name in _applied_before() & set(bundle["absent"]):
+        for name in before & set(bundle["absent"]):
             text = bundle["absent"][name]
             command(*kubectl, "delete", "--ignore-not-found", "--wait=false", "--filename=-", text=text)
         write_file(RECORD, json.dumps(sorted(bundle["manifests"])), 0o600)
