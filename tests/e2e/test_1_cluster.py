@@ -182,15 +182,17 @@ def test_the_api_server_asks_a_webhook_that_a_pod_serves(cluster: Cluster, space
     run_pods(cluster, space, server)
     cluster.apply(_denying_webhook(space, authority))
     line = ("--namespace", space, "create", "configmap", "refused", "--from-literal=a=b")
+    denied = 'admission webhook "deny.e2e.hardway.dev" denied the request'
+    said: list[str] = []
+
+    def asked() -> bool:
+        said.append(cluster.try_kubectl(*line, "--dry-run=server").output)
+        return denied in said[-1]
+
     try:
-        # The API server takes a new configuration up within moments, not at once.
-        said = wait_for(
-            "the webhook to be asked",
-            lambda: (done := cluster.try_kubectl(*line, "--dry-run=server")).status and done.output,
-            30,
-            lambda: describe(cluster, space),
-        )
-        assert 'admission webhook "deny.e2e.hardway.dev" denied the request' in said
+        # The API server takes a new configuration up within moments, and every machine the Service's new address.
+        wait_for("the webhook to deny", asked, 30, lambda: f"{said[-1]}\n{describe(cluster, space)}")
+        assert denied in said[-1]
     finally:
         cluster.kubectl("delete", "validatingwebhookconfiguration", "e2e-deny")
 
