@@ -31,7 +31,7 @@ ssh: ## log in on a machine as root: NODE=cp-0, with CMD='...' run that
 kubeconfig: ## print the path of the kubeconfig and nothing else
 	@$(LAB) kubeconfig --stack $(STACK)
 
-env: ## print what to export for plain `pulumi` commands: eval "$(make env)"
+env: ## print what to export for plain `pulumi` commands: eval "$(make --no-print-directory env)"
 	@$(LAB) environment --stack $(STACK)
 
 check: ## lint, types and unit tests, in under two minutes

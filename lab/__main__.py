@@ -113,9 +113,10 @@ def _kubeconfig(chosen: argparse.Namespace) -> None:
 
 def _environment(chosen: argparse.Namespace) -> None:
     _inside(chosen)
-    from lab import backend
+    from lab import backend, bring_up, stack
 
     backend.prepare()
+    bring_up.refresh(stack.Stack(chosen.stack))
     now = backend.environment()
     for name in ("PATH", "PULUMI_HOME", "PULUMI_BACKEND_URL", "PULUMI_CONFIG_PASSPHRASE_FILE"):
         if name in now:

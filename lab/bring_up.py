@@ -230,6 +230,9 @@ def down(chosen: stack.Stack, arguments: list[str]) -> int:
             status = 0
     if not status:
         chosen.remove_files()
+        progress.note(
+            f"stack {chosen.name} is gone; {paths.STATE} keeps the passphrase and an empty state ('make clean')"
+        )
     return status
 
 
@@ -258,6 +261,13 @@ def _sweep() -> None:
     if left:
         raise LabError("left on this computer: " + "; ".join(left) + "; run 'make down' again")
     OWNER.unlink(missing_ok=True)
+
+
+def refresh(chosen: stack.Stack) -> None:
+    """Bring a lab's generated configuration in step with the committed one; nothing where there is none yet."""
+    if chosen.is_lab and chosen.config.exists():
+        plan = _plan(chosen)
+        chosen.write_config(_entries(plan), str(plan.network.gateway))
 
 
 def preview(chosen: stack.Stack, arguments: list[str], *, whole: bool) -> int:

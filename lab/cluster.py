@@ -117,7 +117,8 @@ Time
 
 Try next
   export KUBECONFIG=$(make --no-print-directory kubeconfig{suffix})
-  kubectl get pods --all-namespaces         ({client(plan)})
+  kubectl get pods --all-namespaces
+  {client(plan)} is of the cluster's version
   make ssh NODE={plan.control_plane[0].name}{suffix}
   make preview{suffix}      after a change in {chosen.source.name}
   make down{suffix}"""
