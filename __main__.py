@@ -43,7 +43,8 @@ pools = [
     )
     for pool in plan.pools
 ]
-ready = gate(plan, machines, control_plane, pools, pki)
+applied = {**control_plane.applied, **{name: done for pool in pools for name, done in pool.applied.items()}}
+ready = gate(plan, machines, control_plane, pools, pki, applied)
 kubeconfig = Kubeconfig(
     "kubeconfig",
     cluster=plan.name,
@@ -53,7 +54,6 @@ kubeconfig = Kubeconfig(
     client=pki.leaves["admin"],
 )
 
-applied = {**control_plane.applied, **{name: done for pool in pools for name, done in pool.applied.items()}}
 pulumi.export("endpoint", control_plane.endpoint)
 pulumi.export("kubeconfig", kubeconfig.text)
 pulumi.export("machines", {machine.name: machine.described() for machine in machines.values()})

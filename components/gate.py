@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pulumi
 
@@ -25,6 +26,7 @@ def gate(
     control_plane: ControlPlane,
     pools: Sequence[WorkerPool],
     pki: CertificateAuthority,
+    applied: Mapping[str, pulumi.Output[dict[str, Any]]],
 ) -> NodeTask:
     """Wait for the whole cluster; asked anew whenever any machine confirmed something new.
 
@@ -35,10 +37,6 @@ def gate(
         {"name": node.name, "labels": node_labels(plan, node), "taints": node_taints(plan, node)}
         for node in plan.nodes
     ]
-    applied = {
-        **control_plane.applied,
-        **{name: done for pool in pools for name, done in pool.applied.items()},
-    }
     return NodeTask(
         "ready",
         machine=machines[plan.operations_machine],

@@ -188,9 +188,13 @@ def commands(stack: Stack, kind: str) -> list[str]:
     """URNs of the commands in the stack's state: `local` (machines and the bridge) or `remote` (what runs on them)."""
     if not exists(stack):
         return []
-    exported = json.loads(capture(["pulumi", "stack", "export", "--stack", stack.name]))
-    resources = (exported.get("deployment") or {}).get("resources") or []
-    return [str(resource["urn"]) for resource in resources if resource["type"] == f"command:{kind}:Command"]
+    return [str(resource["urn"]) for resource in _exported(stack) if resource["type"] == f"command:{kind}:Command"]
+
+
+def _exported(stack: Stack, *arguments: str) -> list[dict[str, Any]]:
+    """The resources in the stack's state, as `pulumi stack export` tells them with further arguments."""
+    text = capture(["pulumi", "stack", "export", *arguments, "--stack", stack.name])
+    return (json.loads(text).get("deployment") or {}).get("resources") or []
 
 
 def pending(stack: Stack) -> list[str]:
@@ -207,9 +211,8 @@ def pending(stack: Stack) -> list[str]:
 
 def recorded_machines(stack: Stack) -> dict[str, tuple[str, str]]:
     """URN and identity, as the state has them, of each machine that the engine has made; by the machine's name."""
-    exported = json.loads(capture(["pulumi", "stack", "export", "--show-secrets", "--stack", stack.name]))
     machines = {}
-    for resource in (exported.get("deployment") or {}).get("resources") or []:
+    for resource in _exported(stack, "--show-secrets"):
         name = str(resource["urn"]).rsplit("::", 1)[1]
         if resource["type"] == "command:local:Command" and name.startswith("machine-"):
             told = resource["outputs"]["stdout"]
