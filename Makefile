@@ -8,7 +8,8 @@ TOOLS := $(LAB) tools
 RUN   := .venv/bin/python -m
 
 .DEFAULT_GOAL := help
-.PHONY: help up down preview nodes ssh kubeconfig env check test golden bench soak lock clean clean-artifacts
+.PHONY: help up down preview nodes ssh kubeconfig env doctor ami cost policy graph check test golden bench soak lock
+.PHONY: clean clean-artifacts
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -34,16 +35,35 @@ kubeconfig: ## print the path of the kubeconfig and nothing else
 env: ## print what to export for plain `pulumi` commands: eval "$(make --no-print-directory env)"
 	@$(LAB) environment --stack $(STACK)
 
+doctor: ## look whether this computer has what a stack needs, and say how to get what is missing
+	@python3 -m workstation.doctor --stack $(STACK)
+
+ami: ## write the newest Ubuntu LTS images of the stack's region into its file: STACK=dev
+	@$(TOOLS)
+	@$(RUN) workstation.ami --stack $(STACK)
+
+cost: ## what a stack costs in a month by AWS' list prices: STACK=dev
+	@$(TOOLS)
+	@$(RUN) workstation.cost --stack $(STACK)
+
+policy: ## check every stack against what must never be (world-open SSH, IMDSv1, unencrypted disks, ...)
+	@$(TOOLS)
+	@$(RUN) policy.check --stack $(STACK)
+
+graph: ## print a stack's resources, and the longest chain of waits in its graph: STACK=dev
+	@$(TOOLS)
+	@$(RUN) bench.graph --stack $(STACK)
+
 check: ## lint, types and unit tests, in under two minutes
 	@$(TOOLS)
 	$(RUN) ruff check .
-	$(RUN) mypy config components lab bench __main__.py
+	$(RUN) mypy config components lab bench workstation policy __main__.py
 	$(RUN) pytest -m "not lab and not engine and not providers" -q
 
 test: ## everything, the lab included
 	@$(TOOLS)
 	$(RUN) ruff check .
-	$(RUN) mypy config components lab bench __main__.py
+	$(RUN) mypy config components lab bench workstation policy __main__.py
 	$(RUN) pytest
 
 golden: ## rewrite the golden files; still fails when any differed, so that nobody updates by accident

@@ -6,31 +6,20 @@ from components.certificate_authority import CertificateAuthority
 from components.control_plane import ControlPlane
 from components.gate import gate
 from components.kubeconfig import Kubeconfig
-from components.machine import Machine
-from components.network import Network
+from components.platforms import make_ground
 from components.stack import load_plan
 from components.worker_pool import WorkerPool
 from config.certificates import Authority, certificates_for
-from config.settings import HostsPlatform
 
-settings, plan = load_plan()
+settings, plan, replacements = load_plan()
 specs = certificates_for(plan)
-
-fleet: "HostFleet | LabFleet"
-if isinstance(settings.platform, HostsPlatform):
-    from components.fleet import HostFleet
-
-    network = Network("network", plan=plan.network, bridge=False)
-    fleet = HostFleet("fleet", plan=plan, platform=settings.platform)
-else:
-    from components.fleet import LabFleet
-
-    network = Network("network", plan=plan.network, bridge=True)
-    fleet = LabFleet("fleet", plan=plan, network=network)
-machines: dict[str, Machine] = fleet.machines
+ground = make_ground(settings, plan, replacements)
+machines = ground.machines
 
 pki = CertificateAuthority("pki", cluster=plan.name, specs=specs, plan=plan.certificates)
-control_plane = ControlPlane("control-plane", plan=plan, machines=machines, specs=specs, pki=pki)
+control_plane = ControlPlane(
+    "control-plane", plan=plan, machines=machines, specs=specs, pki=pki, endpoint=ground.endpoint
+)
 pools = [
     WorkerPool(
         f"pool-{pool.name}",
@@ -60,5 +49,6 @@ pulumi.export("machines", {machine.name: machine.described() for machine in mach
 pulumi.export("applied", applied)
 pulumi.export("certificates", {name: pair.expires for name, pair in pki.leaves.items()})
 pulumi.export("ready", ready.result)
-pulumi.export("sshPrivateKey", fleet.ssh_private_key)
+pulumi.export("sshPrivateKey", ground.ssh_private_key)
+pulumi.export("sshProxy", ground.proxy.described() if ground.proxy else None)
 pulumi.export("sshHostKeys", {name: machine.connection.host_key for name, machine in machines.items()})

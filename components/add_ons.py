@@ -1,4 +1,4 @@
-"""What runs in the cluster from its first minute, as manifests: RBAC for our own identities, DNS, storage."""
+"""What runs in the cluster from its first minute, as manifests: RBAC for our own identities, DNS, storage, cloud."""
 
 from __future__ import annotations
 
@@ -6,9 +6,18 @@ from components.render import render_manifest
 from config.certificates import ADMINS_GROUP, FLANNEL_USER, KUBELET_CLIENT_USER, NETWORK_POLICIES_USER
 from config.plan import ClusterPlan
 from config.settings import Cni
-from config.versions import IMAGES
+from config.versions import IMAGES, REGISTRY_IMAGES
 
 REGISTRY_BUSYBOX = "docker.io/library/busybox:1.37.0"
+
+DEPLOYMENTS = {
+    "aws-cloud-controller-manager": "aws-cloud-controller-manager",
+    "coredns": "coredns",
+    "local-path": "local-path-provisioner",
+    "aws-ebs-csi": "ebs-csi-controller",
+}
+"""Name of the Deployment by manifest, in the order in which the gate waits: the first takes away the taint that keeps
+Pods from new Nodes."""
 
 
 def _manifests(plan: ClusterPlan) -> dict[str, tuple[bool, str]]:
@@ -34,6 +43,47 @@ def _manifests(plan: ClusterPlan) -> dict[str, tuple[bool, str]]:
         "flannel": (plan.network.cni is Cni.FLANNEL, render_manifest("flannel", agents)),
         "coredns": (plan.add_ons.coredns, render_manifest("coredns", coredns)),
         "local-path": (plan.add_ons.local_path, render_manifest("local-path", local_path)),
+        "network-policies": (plan.network_policies_from_image, _network_policies(plan)),
+        **_aws_manifests(plan),
+    }
+
+
+def _network_policies(plan: ClusterPlan) -> str:
+    values = {
+        "image": REGISTRY_IMAGES["kube-network-policies"].reference,
+        "local_api_port": plan.network.local_api_port,
+    }
+    return render_manifest("network-policies", values)
+
+
+def _aws_manifests(plan: ClusterPlan) -> dict[str, tuple[bool, str]]:
+    """What ties the cluster to AWS; nothing elsewhere, where it never was."""
+    if plan.aws is None:
+        return {}
+    common = {
+        "cluster": plan.name,
+        "local_api_port": plan.network.local_api_port,
+        # Each takes a port of its machine, so two need two machines.
+        "replicas": min(len(plan.control_plane), 2),
+    }
+    controller = {**common, "image": REGISTRY_IMAGES["cloud-controller-manager"].reference}
+    ebs = {
+        **common,
+        "image": REGISTRY_IMAGES["aws-ebs-csi-driver"].reference,
+        "provisioner_image": REGISTRY_IMAGES["csi-provisioner"].reference,
+        "attacher_image": REGISTRY_IMAGES["csi-attacher"].reference,
+        "resizer_image": REGISTRY_IMAGES["csi-resizer"].reference,
+        "registrar_image": REGISTRY_IMAGES["csi-node-driver-registrar"].reference,
+        "livenessprobe_image": REGISTRY_IMAGES["livenessprobe"].reference,
+        # Of two defaults the newer one would win.
+        "default_class": "false" if plan.add_ons.local_path else "true",
+    }
+    return {
+        "aws-cloud-controller-manager": (
+            plan.aws.cloud_controller,
+            render_manifest("aws-cloud-controller-manager", controller),
+        ),
+        "aws-ebs-csi": (plan.aws.ebs_csi, render_manifest("aws-ebs-csi", ebs)),
     }
 
 
@@ -59,5 +109,4 @@ def absent_manifests(plan: ClusterPlan) -> dict[str, str]:
 def deployments(plan: ClusterPlan) -> list[tuple[str, str]]:
     """Namespace and name of the Deployments that the gate waits for."""
     wanted = wanted_manifests(plan)
-    names = {"coredns": "coredns", "local-path": "local-path-provisioner"}
-    return [("kube-system", deployment) for manifest, deployment in names.items() if manifest in wanted]
+    return [("kube-system", deployment) for manifest, deployment in DEPLOYMENTS.items() if manifest in wanted]

@@ -39,6 +39,7 @@ class CertificateAuthority(pulumi.ComponentResource):
         service_account_key: private key, PEM, a secret.
         service_account_public_key: PEM.
         secret_seed: private key, PEM, from which the encryption key and digests' key are derived; a secret.
+        anchor: lives as long as the cluster; what hangs on it is not deleted one by one with the whole.
     """
 
     authorities: dict[Authority, pulumi.Output[str]]
@@ -46,6 +47,7 @@ class CertificateAuthority(pulumi.ComponentResource):
     service_account_key: pulumi.Output[str]
     service_account_public_key: pulumi.Output[str]
     secret_seed: pulumi.Output[str]
+    anchor: pulumi.Resource
 
     def __init__(
         self,
@@ -76,6 +78,7 @@ class CertificateAuthority(pulumi.ComponentResource):
         self.service_account_public_key = service_account.public_key_pem
         seed = _private_key("secret-seed", self._child)
         self.secret_seed = seed.private_key_pem_pkcs8
+        self.anchor = seed
         self.register_outputs({"authorities": {str(key): pem for key, pem in self.authorities.items()}})
 
     def _authority(self, authority: Authority, cluster: str) -> pulumi.Output[str]:

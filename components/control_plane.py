@@ -14,7 +14,7 @@ import pulumi
 from components.add_ons import absent_manifests, wanted_manifests
 from components.certificate_authority import CertificateAuthority
 from components.machine import Machine
-from components.node import NodeConfig, NodePrepare, NodeTask
+from components.node import NodeConfig, NodeDrain, NodePrepare, NodeTask
 from components.secrets import secret_files
 from components.tree import machine_files
 from config.certificates import Authority, CertificateSpec
@@ -35,7 +35,7 @@ class ControlPlane(pulumi.ComponentResource):
 
     activated: tuple[pulumi.Resource, ...]
     ready: NodeTask
-    endpoint: str
+    endpoint: pulumi.Output[str]
     applied: dict[str, pulumi.Output[dict[str, Any]]]
 
     def __init__(
@@ -46,6 +46,7 @@ class ControlPlane(pulumi.ComponentResource):
         machines: Mapping[str, Machine],
         specs: tuple[CertificateSpec, ...],
         pki: CertificateAuthority,
+        endpoint: pulumi.Input[str],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Build the control plane.
@@ -56,12 +57,13 @@ class ControlPlane(pulumi.ComponentResource):
             machines: by name; the balancers among them are configured here too.
             specs: the leaves.
             pki: who signed them.
+            endpoint: host of the API for clients outside.
             opts: the component's options.
         """
         super().__init__("hardway:index:ControlPlane", name, None, opts)
         self._plan, self._machines, self._specs, self._pki = plan, machines, specs, pki
         self._child = pulumi.ResourceOptions(parent=self)
-        self.endpoint = f"https://{plan.endpoint}:{plan.network.api_port}"
+        self.endpoint = pulumi.Output.concat("https://", endpoint, f":{plan.network.api_port}")
         names = [machine.name for machine in plan.control_plane]
         prepares = {machine: self._prepare(machine) for machine in names}
         prepared = [prepare.command for prepare in prepares.values()]
@@ -69,6 +71,7 @@ class ControlPlane(pulumi.ComponentResource):
         for machine, prepare in prepares.items():
             after = [*prepared, *(previous.command for previous in chain[-1:])]
             chain.append(self._activate(machine, prepare, after))
+        self._drains(names)
         balancers = [self._balancer(machine.name) for machine in plan.load_balancers]
         self.activated = tuple(node.command for node in chain)
         self.applied = dict(zip(names, (node.applied for node in chain), strict=True))
@@ -105,6 +108,19 @@ class ControlPlane(pulumi.ComponentResource):
             after=after,
             opts=self._child,
         )
+
+    def _drains(self, names: Sequence[str]) -> None:
+        """Each machine's Node leaves with it, asked from the next machine: a Node never tells of another instance."""
+        for position, machine in enumerate(names):
+            if len(names) > 1:
+                NodeDrain(
+                    f"drain-{machine}",
+                    machine=self._machines[machine],
+                    operations=self._machines[names[(position + 1) % len(names)]],
+                    api_port=self._plan.network.api_port,
+                    anchor=self._pki.anchor,
+                    opts=self._child,
+                )
 
     def _add_ons(self) -> NodeTask:
         manifests = wanted_manifests(self._plan)

@@ -7,14 +7,16 @@ connection ever trusts on first use.
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from collections.abc import Mapping
 
 import pulumi
 import pulumi_tls as tls
 from pulumi_command import local
 
+from components.lab_network import LabNetwork
 from components.machine import Connection, Machine
-from components.network import Network
+from components.ssh_key import read_key
+from config.changes import Replacement
 from config.plan import ClusterPlan, MachinePlan
 from config.settings import Host, HostsPlatform
 
@@ -31,18 +33,37 @@ class LabFleet(pulumi.ComponentResource):
     ssh_private_key: pulumi.Output[str]
 
     def __init__(
-        self, name: str, *, plan: ClusterPlan, network: Network, opts: pulumi.ResourceOptions | None = None
+        self,
+        name: str,
+        *,
+        plan: ClusterPlan,
+        network: LabNetwork,
+        replacements: Mapping[str, Replacement],
+        opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Make the planned machines in a network."""
+        """Make the planned machines in a network.
+
+        Args:
+            name: logical name.
+            plan: of the cluster.
+            network: the bridge.
+            replacements: which machines this run makes anew.
+            opts: the component's options.
+        """
         super().__init__("hardway:index:LabFleet", name, None, opts)
         self._child = pulumi.ResourceOptions(parent=self)
         self._network = network
         login = tls.PrivateKey("ssh-login", algorithm="ED25519", opts=self._child)
         self.ssh_private_key = login.private_key_openssh
-        self.machines = {planned.name: self._machine(planned, plan, login) for planned in plan.machines}
+        self.machines = {
+            planned.name: self._machine(planned, plan, login, replacements[planned.name])
+            for planned in plan.machines
+        }
         self.register_outputs({"machines": list(self.machines)})
 
-    def _machine(self, planned: MachinePlan, plan: ClusterPlan, login: tls.PrivateKey) -> Machine:
+    def _machine(
+        self, planned: MachinePlan, plan: ClusterPlan, login: tls.PrivateKey, replacement: Replacement
+    ) -> Machine:
         host = tls.PrivateKey(f"ssh-host-{planned.name}", algorithm="ED25519", opts=self._child)
         specification = pulumi.Output.json_dumps(
             {
@@ -64,7 +85,10 @@ class LabFleet(pulumi.ComponentResource):
             add_previous_output_in_env=False,
             logging=local.Logging.STDERR,
             opts=pulumi.ResourceOptions(
-                parent=self, depends_on=self._network.made_by, delete_before_replace=True
+                parent=self,
+                depends_on=self._network.made_by,
+                delete_before_replace=True,
+                replacement_trigger=replacement.count,
             ),
         )
         # Nothing in the answer is secret, but an output of a command with a secret input is one until said
@@ -73,7 +97,11 @@ class LabFleet(pulumi.ComponentResource):
         connection = Connection(
             str(planned.address), 22, "root", self.ssh_private_key, host.public_key_openssh
         )
-        return Machine(planned, connection, identity, (made,))
+        told = {
+            "replacements": made.id.apply(lambda _: replacement.count),
+            "listed": made.id.apply(lambda _: replacement.listed),
+        }
+        return Machine(planned, connection, identity, (made,), told=told)
 
 
 class HostFleet(pulumi.ComponentResource):
@@ -103,7 +131,7 @@ class HostFleet(pulumi.ComponentResource):
         super().__init__(
             "hardway:index:HostFleet", name, {"hosts": [host.name for host in platform.hosts]}, opts
         )
-        self.ssh_private_key = pulumi.Output.secret(_read_key(platform.ssh.private_key_file))
+        self.ssh_private_key = pulumi.Output.secret(read_key(platform.ssh.private_key_file))
         self.machines = {host.name: self._machine(host, plan, platform) for host in platform.hosts}
         self.register_outputs({"machines": list(self.machines)})
 
@@ -117,13 +145,3 @@ class HostFleet(pulumi.ComponentResource):
         )
         # A host's pinned key is what tells it from another one: who reinstalls a host enters its new key.
         return Machine(plan.machine(host.name), connection, host.host_key)
-
-
-def _read_key(path: str) -> str:
-    try:
-        return Path(path).expanduser().read_text()
-    except OSError as error:
-        raise pulumi.RunError(
-            f"cluster.platform.ssh.privateKeyFile: {path} cannot be read ({error.strerror}); "
-            "name the file with the private key that logs in on the hosts. Nothing was touched."
-        ) from None

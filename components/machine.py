@@ -6,11 +6,34 @@ above is the same.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pulumi
 
 from config.plan import MachinePlan
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """A machine through which SSH goes to others; it opens connections and sees no content.
+
+    Attributes:
+        host: where SSH reaches it.
+        user: login name.
+        private_key: OpenSSH or PEM text, a secret.
+        host_key: its public host key, pinned.
+    """
+
+    host: str | pulumi.Output[str]
+    user: str
+    private_key: pulumi.Output[str]
+    host_key: pulumi.Output[str]
+
+    def described(self) -> dict[str, pulumi.Input[str]]:
+        """What outputs tell of it. Nothing secret."""
+        return {"host": self.host, "user": self.user, "hostKey": self.host_key}
 
 
 @dataclass(frozen=True)
@@ -23,13 +46,15 @@ class Connection:
         user: login name; root, or one with sudo without a password.
         private_key: OpenSSH or PEM text, a secret.
         host_key: the public host key that is pinned, such as `ssh-ed25519 AAAA...`.
+        proxy: through which machine, or None.
     """
 
-    host: str
+    host: str | pulumi.Output[str]
     port: int
     user: str
     private_key: pulumi.Output[str]
     host_key: str | pulumi.Output[str]
+    proxy: Proxy | None = None
 
 
 @dataclass(frozen=True)
@@ -43,22 +68,33 @@ class Machine:
             boot nonce). It goes into what runs on the machine, so that a replaced, empty machine is filled
             again.
         made_by: resources after which it can be used.
+        etcd_volume: id of the block device that holds etcd's data, None where the root disk does.
+        told: what its maker confirmed and the next run has to know; see `config.changes`.
     """
 
     plan: MachinePlan
     connection: Connection
     identity: str | pulumi.Output[str]
     made_by: tuple[pulumi.Resource, ...] = ()
+    etcd_volume: pulumi.Output[str] | None = None
+    told: Mapping[str, pulumi.Input[Any]] = field(default_factory=dict)
 
-    def described(self) -> dict[str, str | int]:
-        """What outputs tell of it: role, address, and how SSH reaches it. Nothing secret."""
+    def described(self) -> dict[str, pulumi.Input[Any]]:
+        """What outputs tell of it: role, zone, address, and how SSH reaches it. Nothing secret."""
         return {
             "role": str(self.plan.role),
             "address": str(self.plan.address),
+            "zone": self.plan.zone,
             "sshHost": self.connection.host,
             "sshPort": self.connection.port,
             "sshUser": self.connection.user,
+            **self.told,
         }
+
+    def known_by(self, host_key: pulumi.Output[str], *, after: pulumi.Resource) -> Machine:
+        """The same machine, expected under another host key once a resource has planted that."""
+        connection = replace(self.connection, host_key=host_key)
+        return replace(self, connection=connection, made_by=(*self.made_by, after))
 
     @property
     def name(self) -> str:

@@ -16,13 +16,18 @@ import pulumi
 from pulumi_command import remote
 
 from components import bundle
-from components.machine import Machine
+from components.machine import Machine, Proxy
 from components.render import File
 from components.tree import STAGED_BY_PREPARE, machine_folders, machine_units
 from config.plan import ClusterPlan, MachinePlan, Role, machine_artifacts, machine_images
 
 PREPARE_SECONDS = 1200
 ACTIVATE_SECONDS = 900
+ROTATE_SECONDS = 60
+DRAIN_SECONDS = 300
+"""How long pods of a leaving worker may take to go elsewhere; a PodDisruptionBudget may want longer than that."""
+LEAVE_SECONDS = 2400
+"""Bound of a whole drain with the wait for those before it: they go one after the other (see agent/drain.py)."""
 DIAL_ATTEMPTS = 20
 """Attempts to connect, with growing pauses: a minute for a machine that boots, about two for one that is gone."""
 
@@ -48,8 +53,13 @@ def _command(
     seconds: int,
     parent: pulumi.Resource,
     after: Sequence[pulumi.Resource],
+    *,
+    create: str | None = None,
+    delete: str | None = None,
+    triggers: list[Any] | None = None,
+    opts: pulumi.ResourceOptions | None = None,
 ) -> remote.Command:
-    """One SSH command. It has no delete: what a machine was made into goes with the machine."""
+    """One SSH command. Without `delete` it has none: what a machine was made into goes with the machine."""
     connection = machine.connection
     secret: pulumi.Output[str] = pulumi.Output.secret(stdin)
     return remote.Command(
@@ -62,12 +72,30 @@ def _command(
             host_key=connection.host_key,
             dial_error_limit=DIAL_ATTEMPTS,
             per_dial_timeout=10,
+            proxy=_proxy(connection.proxy),
         ),
-        create=bundle.remote_command(seconds),
+        create=create or bundle.remote_command(seconds),
+        delete=delete,
         stdin=secret,
+        triggers=triggers,
         add_previous_output_in_env=False,
         logging=remote.Logging.STDERR,
-        opts=pulumi.ResourceOptions(parent=parent, depends_on=[*machine.made_by, *after]),
+        opts=pulumi.ResourceOptions.merge(
+            pulumi.ResourceOptions(parent=parent, depends_on=[*machine.made_by, *after]), opts
+        ),
+    )
+
+
+def _proxy(proxy: Proxy | None) -> remote.ProxyConnectionArgs | None:
+    if proxy is None:
+        return None
+    return remote.ProxyConnectionArgs(
+        host=proxy.host,
+        user=proxy.user,
+        private_key=proxy.private_key,
+        host_key=proxy.host_key,
+        dial_error_limit=DIAL_ATTEMPTS,
+        per_dial_timeout=10,
     )
 
 
@@ -194,11 +222,118 @@ class NodePrepare(pulumi.ComponentResource):
             },
             "artifacts": artifacts,
         }
-        stdin = pulumi.Output.from_input(machine.identity).apply(
-            lambda identity: bundle.encode("prepare", {**content, "identity": identity}, key="")
+        if plan.aws is not None:
+            content["cloud"] = "aws"
+        stdin = pulumi.Output.all(machine.identity, machine.etcd_volume).apply(
+            lambda found: bundle.encode(
+                "prepare", {**content, "identity": found[0], "disks": _disks(found[1])}, key=""
+            )
         )
         self.command = _command(name, machine, stdin, PREPARE_SECONDS, self, ())
         self.facts = _result(self.command).apply(lambda result: dict(result["facts"]))
+        self.register_outputs({})
+
+
+def _disks(etcd_volume: str | None) -> list[dict[str, str]]:
+    if etcd_volume is None:
+        return []
+    return [{"mount": "/var/lib/etcd", "volume": etcd_volume, "owner": "etcd"}]
+
+
+class NodeHostKey(pulumi.ComponentResource):
+    """Another SSH host key for a machine, planted under its first one.
+
+    Attributes:
+        command: after which the machine is known by the new key only.
+    """
+
+    command: remote.Command
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        machine: Machine,
+        key: pulumi.Output[str],
+        public_key: pulumi.Output[str],
+        again: bool,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Plant a host key.
+
+        Args:
+            name: logical name.
+            machine: with a connection that expects its first key; its identity may tell the machine and nothing that
+                changes in its life.
+            key: private key, OpenSSH text, a secret.
+            public_key: its public part.
+            again: whether the machine is made anew in this run.
+            opts: the component's options.
+        """
+        super().__init__("hardway:index:NodeHostKey", name, None, opts)
+        stdin = pulumi.Output.all(machine.identity, key, public_key).apply(
+            lambda known: bundle.encode(
+                "rotate_host_key", {"identity": known[0], "key": known[1], "public": known[2]}, key=known[1]
+            )
+        )
+        # Once for each machine: another way to it (a new bastion) or another release of the agent is no reason to
+        # log in under a key that is gone.
+        once = pulumi.ResourceOptions(
+            ignore_changes=[] if again else ["connection", "create", "stdin"], delete_before_replace=True
+        )
+        self.command = _command(
+            name, machine, stdin, ROTATE_SECONDS, self, (), triggers=[machine.identity], opts=once
+        )
+        self.register_outputs({})
+
+
+class NodeDrain(pulumi.ComponentResource):
+    """What a Node's leaving takes: its pods go elsewhere, its Node is deleted, then the machine may go.
+
+    Nothing is done while it is created or changed. Its deletion does the work, from the operations machine, when its
+    machine is removed or made anew; destroying the whole cluster skips it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        machine: Machine,
+        operations: Machine,
+        api_port: int,
+        anchor: pulumi.Resource,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Stand by for a machine's leaving.
+
+        Args:
+            name: logical name.
+            machine: the one that will leave.
+            operations: where kubectl runs.
+            api_port: of the API server there.
+            anchor: what is deleted only with the whole cluster.
+            opts: the component's options.
+        """
+        super().__init__("hardway:index:NodeDrain", name, None, opts)
+        content = {
+            "node": machine.name,
+            "api": f"https://127.0.0.1:{api_port}",
+            "seconds": DRAIN_SECONDS,
+        }
+        _command(
+            name,
+            operations,
+            pulumi.Output.from_input(bundle.encode("drain", content, key="")),
+            LEAVE_SECONDS,
+            self,
+            # The machine's own resources: what depends on them is deleted before them.
+            machine.made_by,
+            create="true",
+            delete=bundle.remote_command(LEAVE_SECONDS),
+            # Another machine under the same name is another Node: the engine deletes this before the old machine.
+            triggers=[machine.identity],
+            opts=pulumi.ResourceOptions(deleted_with=anchor, delete_before_replace=True),
+        )
         self.register_outputs({})
 
 

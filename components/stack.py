@@ -1,31 +1,50 @@
-"""The stack's settings, read once, and what a human has to be told before anything is touched."""
+"""The stack's settings and its past, read once, and what a human has to be told before anything is touched."""
 
 from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Mapping
+from typing import Any
 
 import pulumi
 
+from components.history import last_machines
+from config.changes import Replacement, refusals, replacements
 from config.plan import ClusterPlan, plan_cluster
+from config.region import region_problems
 from config.settings import Settings, SettingsError, load_settings
 
 
-def load_plan() -> tuple[Settings, ClusterPlan]:
-    """Read `hardway:cluster` of the stack and plan it.
+def load_plan() -> tuple[Settings, ClusterPlan, Mapping[str, Replacement]]:
+    """Read `hardway:cluster` of the stack, plan it, and compare it with the stack's last run.
 
     Raises:
-        pulumi.RunError: the settings have mistakes; all of them are in the message.
+        pulumi.RunError: the settings have mistakes, or ask for more at once than a cluster survives; all of it is in
+            the message.
     """
     # The engine interrupts the program when a step has failed; a traceback of that would bury the step's own
     # evidence.
     signal.signal(signal.SIGINT, lambda *_: os._exit(130))
     source = f"Pulumi.{pulumi.get_stack()}.yaml"
+    region = pulumi.Config("aws").get("region") or ""
+    value = pulumi.Config("hardway").get_object("cluster")
     try:
-        settings = load_settings(pulumi.Config("hardway").get_object("cluster"), source)
+        settings = load_settings(value, source, around=region_problems(region) if _is_on_aws(value) else ())
     except SettingsError as error:
         raise pulumi.RunError(str(error)) from None
-    plan = plan_cluster(settings)
+    plan = plan_cluster(settings, region=region)
+    last = last_machines()
+    refused = refusals(plan, last)
+    if refused:
+        lines = "\n".join(f"  {source}: {reason}" for reason in refused)
+        raise pulumi.RunError(f"this run would endanger the cluster; nothing was touched.\n{lines}")
     for warning in plan.warnings:
         pulumi.log.warn(warning)
-    return settings, plan
+    return settings, plan, replacements(plan, last)
+
+
+def _is_on_aws(value: Any) -> bool:
+    """Whether unchecked settings name platform `aws`, which alone has a region."""
+    platform = value.get("platform") if isinstance(value, Mapping) else None
+    return isinstance(platform, Mapping) and platform.get("kind") == "aws"

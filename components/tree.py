@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from components.credential_provider import credential_provider_config
 from components.render import File, dump_yaml, environment, render_tree
 from config.certificates import AUTHORITY_PATHS, ETCD_PKI, KUBERNETES_PKI, CertificateSpec
 from config.plan import ClusterPlan, MachinePlan, Role
@@ -49,6 +50,7 @@ CIPHER_SUITES = (
 SERVICE_ACCOUNT_KEY = f"{KUBERNETES_PKI}/sa.key"
 SERVICE_ACCOUNT_PUBLIC_KEY = f"{KUBERNETES_PKI}/sa.pub"
 ENCRYPTION_CONFIG = "/etc/kubernetes/encryption.yaml"
+CREDENTIAL_PROVIDERS = "/etc/kubernetes/credential-provider.yaml"
 
 
 def rootfs_roles(plan: ClusterPlan, machine: MachinePlan) -> tuple[str, ...]:
@@ -56,8 +58,14 @@ def rootfs_roles(plan: ClusterPlan, machine: MachinePlan) -> tuple[str, ...]:
     if machine.role is Role.LOAD_BALANCER:
         return ("common",)
     flannel = ("flannel",) if plan.network.cni is Cni.FLANNEL else ()
+    policies = ("network-policies",) if has_policies_service(plan) else ()
     control_plane = ("etcd", "control-plane") if machine.role is Role.CONTROL_PLANE else ()
-    return ("common", *control_plane, "node", *flannel)
+    return ("common", *control_plane, "node", *flannel, *policies)
+
+
+def has_policies_service(plan: ClusterPlan) -> bool:
+    """Whether kube-network-policies is a service of each machine: with flannel, unless a DaemonSet does it."""
+    return plan.network.cni is Cni.FLANNEL and not plan.network_policies_from_image
 
 
 def machine_files(plan: ClusterPlan, machine: MachinePlan) -> dict[str, File]:
@@ -130,7 +138,9 @@ def _node_files(plan: ClusterPlan, machine: MachinePlan) -> dict[str, File]:
     local_api = f"https://127.0.0.1:{plan.network.local_api_port}"
     agents = {"kubelet": "kubelet-client", "kube-proxy": "kube-proxy"}
     if plan.network.cni is Cni.FLANNEL:
-        agents |= {"flanneld": "flanneld", "kube-network-policies": "kube-network-policies"}
+        agents["flanneld"] = "flanneld"
+    if has_policies_service(plan):
+        agents["kube-network-policies"] = "kube-network-policies"
     files = {
         f"/etc/kubernetes/{name}.conf": File(kubeconfig_file(plan, local_api, leaf))
         for name, leaf in agents.items()
@@ -144,9 +154,12 @@ def _node_files(plan: ClusterPlan, machine: MachinePlan) -> dict[str, File]:
                 "NODE_NAME": machine.name,
                 "NODE_IP": machine.address,
                 "NODE_LABELS": ",".join(f"{key}={value}" for key, value in sorted(labels.items())),
+                "EXTRA_ARGS": flags(_kubelet_flags(plan)),
             }
         )
     )
+    if plan.aws is not None and plan.aws.ecr_credentials:
+        files[CREDENTIAL_PROVIDERS] = File(credential_provider_config())
     if plan.network.cni is Cni.FLANNEL:
         files["/etc/kube-flannel/flanneld.env"] = File(
             environment({"NODE_NAME": machine.name, "NODE_IP": machine.address})
@@ -163,6 +176,20 @@ def _node_files(plan: ClusterPlan, machine: MachinePlan) -> dict[str, File]:
             + "\n"
         )
     return files
+
+
+def _kubelet_flags(plan: ClusterPlan) -> dict[str, str]:
+    """What only flags can tell a kubelet: who its cloud is, and who has passwords for registries."""
+    if plan.aws is None:
+        return {}
+    external = {"cloud-provider": "external"} if plan.aws.cloud_controller else {}
+    if not plan.aws.ecr_credentials:
+        return external
+    return {
+        **external,
+        "image-credential-provider-config": CREDENTIAL_PROVIDERS,
+        "image-credential-provider-bin-dir": "/opt/hardway/bin",
+    }
 
 
 def _registration_labels(plan: ClusterPlan, machine: MachinePlan) -> dict[str, str]:

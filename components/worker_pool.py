@@ -9,7 +9,7 @@ import pulumi
 
 from components.certificate_authority import CertificateAuthority
 from components.machine import Machine
-from components.node import NodeConfig, NodePrepare
+from components.node import NodeConfig, NodeDrain, NodePrepare
 from components.secrets import secret_files
 from components.tree import machine_files
 from config.certificates import CertificateSpec
@@ -79,6 +79,15 @@ class WorkerPool(pulumi.ComponentResource):
                 seed=pki.secret_seed,
                 facts=prepares[machine.name].facts,
                 after=[*after, *prepared, *([nodes[before.name].command] if before else [])],
+                opts=child,
+            )
+        for machine in pool.machines:
+            NodeDrain(
+                f"drain-{machine.name}",
+                machine=machines[machine.name],
+                operations=machines[plan.operations_machine],
+                api_port=plan.network.api_port,
+                anchor=pki.anchor,
                 opts=child,
             )
         self.activated = tuple(node.command for node in nodes.values())

@@ -184,6 +184,8 @@ def certificates_for(plan: ClusterPlan) -> tuple[CertificateSpec, ...]:
 def _expand(row: _Row, plan: ClusterPlan) -> Iterator[CertificateSpec]:
     if row.name in _FLANNEL_ROWS and plan.network.cni is not Cni.FLANNEL:
         return
+    if row.name == "kube-network-policies" and plan.network_policies_from_image:
+        return  # a DaemonSet has a service account
     machines = [machine for machine in plan.machines if machine.role in row.roles]
     groups = [[machine] for machine in machines] if row.per_machine else [machines]
     for group in groups:

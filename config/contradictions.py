@@ -7,8 +7,12 @@ from __future__ import annotations
 
 from itertools import combinations
 
+from config.aws_contradictions import aws_findings, foreign_findings
+from config.aws_models import AwsPlatform
+from config.aws_plan import RESERVED_EIGHTHS
 from config.flags import OWN_FLAGS, REPLACED_FLAGS
 from config.host_contradictions import host_findings
+from config.machine_names import control_plane_names, worker_name, worker_numbers
 from config.mistakes import Finding, Findings, Path, Problem, place_of
 from config.models import (
     CONTROL_PLANE_MAXIMUM,
@@ -22,7 +26,8 @@ from config.models import (
     WorkerPoolSettings,
     storage_add_on,
 )
-from config.versions import ARTIFACTS, IMAGES, KUBERNETES_BINARIES
+from config.replace_contradictions import replace_findings
+from config.versions import ARTIFACTS, CLOUD_ARTIFACTS, IMAGES, KUBERNETES_BINARIES
 
 _USED_PORTS = {
     22: "sshd",
@@ -64,6 +69,11 @@ def findings(settings: Settings) -> Findings:
         yield from host_findings(settings, settings.platform)
     else:
         yield from _numbered_machines(settings)
+    if isinstance(settings.platform, AwsPlatform):
+        yield from aws_findings(settings, settings.platform)
+    else:
+        yield from foreign_findings(settings)
+    yield from replace_findings(settings)
     yield from _validity(settings)
     yield from _artifacts(settings)
 
@@ -114,7 +124,7 @@ def _ports(settings: Settings) -> Findings:
 def _control_plane_names(settings: Settings) -> list[str]:
     if isinstance(settings.platform, HostsPlatform):
         return [host.name for host in settings.platform.hosts if host.role == "control-plane"]
-    return [f"cp-{number}" for number in range(settings.control_plane.count)]
+    return control_plane_names(settings)
 
 
 def _control_plane(settings: Settings) -> Findings:
@@ -196,7 +206,7 @@ def machine_counts(settings: Settings) -> tuple[int, int]:
     if isinstance(settings.platform, HostsPlatform):
         roles = [host.role for host in settings.platform.hosts]
         return roles.count("control-plane"), roles.count("worker")
-    workers = sum(len(set(range(pool.count)) - set(pool.exclude)) for pool in settings.worker_pools)
+    workers = sum(len(worker_numbers(pool)) for pool in settings.worker_pools)
     return settings.control_plane.count, workers
 
 
@@ -247,12 +257,14 @@ def _numbered_machines(settings: Settings) -> Findings:
             yield Finding((*path, "block"), reason, (("workerPools",), ("platform",)))
         owners.setdefault(pool.block, pool.name)
         yield from _excluded_numbers(path, pool)
-    yield from _room_for_machines(settings)
+    if not isinstance(settings.platform, AwsPlatform):  # where each zone has a subnet of its own
+        yield from _room_for_machines(settings)
 
 
 def _free_block(settings: Settings) -> str:
     used = {pool.block for pool in settings.worker_pools}
-    free = next((block for block in range(POOL_BLOCKS) if block not in used), None)
+    blocks = RESERVED_EIGHTHS if isinstance(settings.platform, AwsPlatform) else POOL_BLOCKS
+    free = next((block for block in range(blocks) if block not in used), None)
     return "there is no free one, use fewer pools" if free is None else f"write block: {free}"
 
 
@@ -281,7 +293,7 @@ def _room_for_machines(settings: Settings) -> Findings:
         if pool.count and last >= machines.num_addresses - 1:
             path: Path = ("workerPools", index)
             reason = (
-                f"worker-{pool.name}-{pool.count - 1} (block {pool.block}) would be outside of"
+                f"{worker_name(pool, pool.count - 1)} (block {pool.block}) would be outside of"
                 f" network.machines ({machines}); widen it, or lower count or block"
             )
             yield Finding((*path, "count"), reason, ((*path, "block"), ("network", "machines"), platform))
@@ -312,7 +324,7 @@ def _artifacts(settings: Settings) -> Findings:
             "images are imported from a mirror and none is given; set artifacts.mirror or remove the line"
         )
         yield Finding(("artifacts", "preloadImages"), reason, (("artifacts", "mirror"),))
-    known = {*ARTIFACTS, *KUBERNETES_BINARIES, *(f"image-{name}" for name in IMAGES)}
+    known = {*ARTIFACTS, *CLOUD_ARTIFACTS, *KUBERNETES_BINARIES, *(f"image-{name}" for name in IMAGES)}
     for key in artifacts.digests:
         name = key.split("/")[0]
         if name not in known:

@@ -250,3 +250,53 @@ HostKey = Annotated[
         "a public SSH host key, as ssh-keyscan prints it after the name: ssh-ed25519 AAAA...",
     ),
 ]
+SshPublicKey = Annotated[
+    str,
+    Shape(
+        r"(ssh-ed25519|ecdsa-sha2-nistp(256|384|521)|ssh-rsa) [A-Za-z0-9+/]{40,}={0,3}( .*)?",
+        "a public SSH key, as it stands in a .pub file: ssh-ed25519 AAAA...",
+    ),
+]
+
+
+def _cidr(value: Any) -> IPv4Network:
+    """Read a range that may be anything on the internet, the whole of it included."""
+    return _network(value)
+
+
+Cidr = Annotated[IPv4Network, BeforeValidator(_cidr), _address_schema(_NETWORK, _NETWORK_FORM)]
+
+Zone = Annotated[
+    str,
+    Shape(r"[a-d]", "the letter of an availability zone: a, b, c or d", what="zone"),
+]
+REGION = Shape(r"[a-z]{2,4}(-[a-z]+)+-\d", "an AWS region, such as eu-central-1", what="region")
+"""The form of Pulumi's own `aws:region`, which stands beside the settings."""
+ImageId = Annotated[
+    str, Shape(r"ami-([0-9a-f]{8}|[0-9a-f]{17})", "the id of a machine image, such as ami-0123456789abcdef0")
+]
+VpcId = Annotated[
+    str, Shape(r"vpc-([0-9a-f]{8}|[0-9a-f]{17})", "the id of a VPC, such as vpc-0123456789abcdef0")
+]
+SubnetId = Annotated[
+    str, Shape(r"subnet-([0-9a-f]{8}|[0-9a-f]{17})", "the id of a subnet, such as subnet-0123456789abcdef0")
+]
+InstanceType = Annotated[
+    str,
+    Shape(
+        r"[a-z][a-z0-9-]*\d[a-z0-9-]*\.(nano|micro|small|medium|(\d*x)?large|metal(-\d+xl)?)",
+        "an EC2 instance type, such as t4g.medium",
+    ),
+]
+_TAG = r"[A-Za-z0-9 _.:/=+@-]"
+TagKey = Annotated[
+    str,
+    Shape(
+        rf"(?!aws:){_TAG}{{1,128}}",
+        "letters, digits, space and _ . : / = + @ -, not beginning with aws:",
+        what="tag key",
+    ),
+]
+TagValue = Annotated[
+    str, Shape(rf"{_TAG}{{0,256}}", "at most 256 letters, digits, spaces and _ . : / = + @ -")
+]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network
 
+from config.digest_contradictions import digest_findings
+from config.endpoint_contradictions import endpoint_inside_cluster
 from config.mistakes import Finding, Findings, Path
-from config.models import Cni, Host, HostsPlatform, Settings
-from config.versions import artifacts_of_role
+from config.models import Host, HostsPlatform, Settings
 
 _TAKEN_NAMES = ("localhost", "kubernetes", "etcd-client", "kubelet-client")
 """Names with a meaning of their own on certificates: a host called so would share a name with another
@@ -17,7 +17,8 @@ leaf."""
 def host_findings(settings: Settings, platform: HostsPlatform) -> Findings:
     """What is wrong between the hosts, and between them and the other settings."""
     yield from _hosts_leave_no_choice(settings, platform)
-    yield from _digests(settings, platform)
+    machines = [(host.role, host.architecture) for host in platform.hosts]
+    yield from digest_findings(settings, machines, (("platform", "hosts"),))
     names: set[str] = set()
     addresses: dict[IPv4Address, str] = {}
     doors: dict[tuple[str, int], str] = {}
@@ -90,38 +91,4 @@ def _hosts_leave_no_choice(settings: Settings, platform: HostsPlatform) -> Findi
             f"{', '.join(balancers)} would balance an endpoint that nobody uses; remove endpoint or that host"
         )
         yield Finding(place, reason, (("platform", "hosts"),))
-    yield from _endpoint_inside_cluster(place, platform.endpoint, settings)
-
-
-def _endpoint_inside_cluster(place: Path, endpoint: str, settings: Settings) -> Findings:
-    ranges = {"pods": settings.network.pods, "services": settings.network.services}
-    for key, network in ranges.items():
-        if endpoint[-1].isdigit() and endpoint.count(".") == 3 and IPv4Address(endpoint) in network:
-            reason = (
-                f"{endpoint} is inside of network.{key} ({network}), which only the cluster reaches;"
-                " correct one"
-            )
-            yield Finding(place, reason, (("network", key),))
-
-
-def _digests(settings: Settings, platform: HostsPlatform) -> Findings:
-    missing = _without_digest(settings, platform.hosts)
-    if missing:
-        reason = (
-            f"no sha256 is known for {', '.join(missing)}; run `make lock`, which prints the lines to put"
-            " here"
-        )
-        involved: tuple[Path, ...] = (("platform", "hosts"), ("kubernetes", "version"), ("network", "cni"))
-        yield Finding(("artifacts", "digests"), reason, involved)
-
-
-def _without_digest(settings: Settings, hosts: Iterable[Host]) -> list[str]:
-    """Keys of what the hosts need and nobody vouches for, in the order of the machines' needs."""
-    flannel = settings.network.cni is Cni.FLANNEL
-    missing: dict[str, None] = {}
-    for host in hosts:
-        for artifact in artifacts_of_role(host.role, settings.kubernetes.version, flannel=flannel):
-            key = artifact.key(host.architecture)
-            if key not in settings.artifacts.digests and not artifact.digest(host.architecture):
-                missing[key] = None
-    return list(missing)
+    yield from endpoint_inside_cluster(place, platform.endpoint, settings)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
@@ -20,7 +20,8 @@ Path = tuple[int | str, ...]
 Problem = tuple[str, str]
 """Place and reason."""
 
-_BRANCHES = ("lab", "hosts")
+_KINDS = ("lab", "hosts", "aws")
+_CHOICE = "'kind: lab', 'kind: hosts' or 'kind: aws'"
 
 
 @dataclass(frozen=True)
@@ -70,20 +71,28 @@ def place_of(path: Path) -> str:
 
 def path_of(location: Path) -> Path:
     """Turn pydantic's location into the YAML's path, without the union's branch and the mark of a key."""
-    if len(location) > 1 and location[0] == "platform" and location[1] in _BRANCHES:
+    if _kind_of(location):
         location = (location[0], *location[2:])
     if location and location[-1] == "[key]":
         location = (*location[:-2], str(location[-2]))
     return location
 
 
-def closest_key(path: Path) -> str | None:
-    """The known key that an unknown one was probably meant to be."""
-    model = _model_at(path[:-1])
-    if model is None:
-        return None
-    keys = {str(field.alias): name for name, field in model.model_fields.items()}
-    wrong = str(path[-1])
+def _kind_of(location: Path) -> str | None:
+    """The platform's kind that pydantic's location goes through."""
+    if len(location) > 1 and location[0] == "platform" and location[1] in _KINDS:
+        return str(location[1])
+    return None
+
+
+def closest_key(location: Path) -> str | None:
+    """The known key that an unknown one was probably meant to be.
+
+    Args:
+        location: pydantic's, which tells the platform's kind.
+    """
+    keys = _keys_at(location[:-1])
+    wrong = str(location[-1])
     folded = {re.sub(r"[-_ ]", "", key).lower(): key for key in keys}
     same = folded.get(re.sub(r"[-_ ]", "", wrong).lower())
     return same or next(iter(get_close_matches(wrong, keys, 1)), None)
@@ -93,7 +102,7 @@ def reason_of(detail: ErrorDetails) -> str:
     """One pydantic error in plain words; never repeats the input, which may be a secret."""
     kind, context = detail["type"], detail.get("ctx", {})
     if kind == "extra_forbidden":
-        return _unknown_key(path_of(detail["loc"]))
+        return _unknown_key(detail["loc"])
     if kind not in ("missing", "invalid_key") and detail["input"] is None:
         return "is empty; give it a value or remove the line"
     if kind == "string_type" and isinstance(detail["input"], list | tuple | Mapping):
@@ -105,10 +114,15 @@ def reason_of(detail: ErrorDetails) -> str:
     return _PLAIN.get(kind, "is not what belongs here; docs/settings.md tells what does")
 
 
-def _unknown_key(path: Path) -> str:
-    guess = closest_key(path)
-    if guess == path[-1]:
-        return "is a key of 'kind: hosts' only; remove the line"
+def _unknown_key(location: Path) -> str:
+    others = [
+        f"'kind: {kind}'"
+        for kind in _KINDS
+        if _kind_of(location) and location[-1] in _keys_at(("platform", kind, *location[2:-1]))
+    ]
+    if others:
+        return f"is a key of {' and '.join(others)} only; remove the line"
+    guess = closest_key(location)
     if guess:
         return f"no such key; {guess} was probably meant"
     return "no such key; docs/settings.md lists all of them"
@@ -129,31 +143,48 @@ _PLAIN: Mapping[str, str] = {
     "tuple_type": "has to be a list: lines that begin with '- ' below it",
     "dict_type": _MAPPING,
     "model_type": _MAPPING,
-    "model_attributes_type": f"{_MAPPING}, 'kind: lab' or 'kind: hosts' first",
-    "union_tag_invalid": "is of no kind that Hardway knows; write 'kind: lab' or 'kind: hosts'",
-    "union_tag_not_found": "has no kind; write 'kind: lab' or 'kind: hosts' below it",
+    "model_attributes_type": f"{_MAPPING}, {_CHOICE} first",
+    "union_tag_invalid": f"is of no kind that Hardway knows; write {_CHOICE}",
+    "union_tag_not_found": f"has no kind; write {_CHOICE} below it",
     "invalid_key": "is a key that is no text; put quotes around it",
 }
 
 
-def _model_at(path: Path) -> type[BaseModel] | None:
-    """The model whose keys stand at a path; None where keys are free or the branch of a union is open."""
-    model: type[BaseModel] | None = Settings
-    for part in path:
-        if isinstance(part, int):
-            continue
-        fields = {field.alias: field for field in model.model_fields.values()} if model else {}
-        model = _only_model(fields[part].annotation) if part in fields else None
-    return model
+def _keys_at(location: Path) -> list[str]:
+    """The keys that stand at pydantic's location; none where keys are free."""
+    found: Any = Settings
+    for part in location:
+        found = _inside(found, part)
+    model = _model_of(found)
+    return [str(field.alias) for field in model.model_fields.values()] if model else []
 
 
-def _only_model(annotation: Any) -> type[BaseModel] | None:
-    """The one model in an annotation such as `tuple[Pool, ...]`."""
+def _inside(annotation: Any, part: int | str) -> Any:
+    """What an annotation has at one part of a location: a key, a position, or the kind that was chosen."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is tuple:
+        return arguments[0]
+    if origin is dict:
+        return arguments[1]
+    model = _model_of(annotation)
+    if model is None:
+        return next((option for option in arguments if _kind(option) == part), None)
+    return {field.alias: field.annotation for field in model.model_fields.values()}.get(str(part))
+
+
+def _model_of(annotation: Any) -> type[BaseModel] | None:
+    """The model that an annotation such as `Vpc | None` stands for; None for every other one."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    if get_origin(annotation) in (tuple, Annotated):
-        return _only_model(get_args(annotation)[0])
-    if get_origin(annotation) in (Union, UnionType):
-        # Of the platform's kinds only `hosts` has keys beside `kind`, so a misspelt key was meant for it.
-        return next((found for found in map(_only_model, reversed(get_args(annotation))) if found), None)
-    return None
+    if get_origin(annotation) not in (Union, UnionType):
+        return None
+    options = [option for option in get_args(annotation) if option is not type(None)]
+    return _model_of(options[0]) if len(options) == 1 else None
+
+
+def _kind(annotation: Any) -> str | None:
+    """The kind of one of the platform's models."""
+    model = _model_of(annotation)
+    return (
+        get_args(model.model_fields["kind"].annotation)[0] if model and "kind" in model.model_fields else None
+    )

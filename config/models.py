@@ -10,9 +10,9 @@ from enum import StrEnum
 from ipaddress import IPv4Network
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import Field
 
+from config.aws_models import AwsControlPlane, AwsPlatform, AwsWorkers
 from config.fields import (
     Address,
     DigestKey,
@@ -36,6 +36,7 @@ from config.fields import (
     SshHost,
     Switch,
 )
+from config.model import Model
 from config.versions import KUBERNETES_DEFAULT, Architecture
 
 CONTROL_PLANE_OFFSET = 10
@@ -47,20 +48,6 @@ POOL_OFFSET = 20
 POOL_BLOCK = 1024
 """Addresses in one pool's block; `block: n` starts at n times this."""
 POOL_BLOCKS = 64
-
-
-class Model(BaseModel):
-    """Closed, frozen, camelCase in YAML; an error never repeats the input, which may be a secret."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        validate_default=True,
-        alias_generator=to_camel,
-        populate_by_name=True,
-        hide_input_in_errors=True,
-        use_attribute_docstrings=True,
-    )
 
 
 class Cni(StrEnum):
@@ -119,6 +106,8 @@ class ControlPlaneSettings(Model):
     operations_machine: Name = "cp-0"
     """Where steps that run once (RBAC, add-ons, drains) run: any control-plane machine; on `hosts` by default
     the first."""
+    aws: AwsControlPlane | None = None
+    """What its machines are on `aws`; left out, the defaults below. Not on other platforms."""
 
 
 class Taint(Model):
@@ -159,6 +148,8 @@ class WorkerPoolSettings(Model):
     """How many of the pool's machines a change may work on at once."""
     kubelet: KubeletSettings = KubeletSettings()
     """The kubelet on the pool's machines."""
+    aws: AwsWorkers | None = None
+    """What its machines are on `aws`; left out, the defaults below. Not on other platforms."""
 
 
 class EtcdSettings(Model):
@@ -259,7 +250,7 @@ class HostsPlatform(Model):
     """DNS name or address of a balancer of your own in front of the API."""
 
 
-Platform = Annotated[LabPlatform | HostsPlatform, Field(discriminator="kind")]
+Platform = Annotated[LabPlatform | HostsPlatform | AwsPlatform, Field(discriminator="kind")]
 
 
 class Settings(Model):
@@ -277,6 +268,9 @@ class Settings(Model):
     """The control plane."""
     worker_pools: tuple[WorkerPoolSettings, ...] = ()
     """The pools of workers."""
+    replace: tuple[Name, ...] = ()
+    """Machines to make anew, by name: workers are drained first. A name is acted upon once, when it enters the
+    list; take it out when the run has ended well. Not on `hosts`."""
     etcd: EtcdSettings = EtcdSettings()
     """etcd's timing."""
     certificates: CertificateSettings = CertificateSettings()
@@ -287,6 +281,18 @@ class Settings(Model):
     """Where binaries come from."""
 
 
+def network_policies_from_image(settings: Settings) -> bool:
+    """Whether kube-network-policies runs as a DaemonSet instead of a systemd service.
+
+    Its publisher ships an image and no binary, so machines get a binary only from a mirror; the lab always has one.
+    """
+    on_lab = isinstance(settings.platform, LabPlatform)
+    return settings.network.cni is Cni.FLANNEL and settings.artifacts.mirror is None and not on_lab
+
+
 def storage_add_on(settings: Settings) -> Literal["local-path", "none"]:
     """The StorageClass add-on in force: the one chosen, or the platform's default."""
-    return settings.add_ons.storage or "local-path"
+    default: Literal["local-path", "none"] = (
+        "none" if isinstance(settings.platform, AwsPlatform) else "local-path"
+    )
+    return settings.add_ons.storage or default

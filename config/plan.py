@@ -8,18 +8,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from ipaddress import IPv4Address, IPv4Network
 
+from config.aws_plan import AwsPlan, in_turn, machine_subnet_range, plan_aws, pool_zones
+from config.aws_warnings import aws_warnings
+from config.machine_names import LAB_BALANCER, control_plane_names, worker_name, worker_numbers
 from config.settings import (
     CONTROL_PLANE_OFFSET,
     LOAD_BALANCER_OFFSET,
     POOL_BLOCK,
     POOL_OFFSET,
+    AwsPlatform,
     Cni,
     Host,
     HostsPlatform,
     Settings,
     WorkerPoolSettings,
+    network_policies_from_image,
     storage_add_on,
 )
 from config.versions import IMAGES, Architecture, Artifact, Image, artifacts_of_role
@@ -196,8 +202,12 @@ class ClusterPlan:
         control_plane: its machines, ordered; every one is a member of etcd.
         pools: the pools of workers.
         load_balancers: machines that balance the API for clients outside.
-        endpoint: host name or address in the kubeconfig.
+        endpoint: host name or address in the kubeconfig; None where only the balancer that is made will tell.
         operations_machine: where steps that run once run.
+        replace: names of machines to make anew.
+        aws: what only that platform has.
+        network_policies_from_image: whether kube-network-policies is a DaemonSet instead of a systemd service.
+        warnings: what the operator should know, a sentence each.
     """
 
     name: str
@@ -205,7 +215,7 @@ class ClusterPlan:
     control_plane: tuple[MachinePlan, ...]
     pools: tuple[PoolPlan, ...]
     load_balancers: tuple[MachinePlan, ...]
-    endpoint: str
+    endpoint: str | None
     operations_machine: str
     network: NetworkPlan
     etcd: EtcdPlan
@@ -213,6 +223,9 @@ class ClusterPlan:
     artifacts: ArtifactPlan
     add_ons: AddOnPlan
     extra_args: ExtraArgs
+    replace: tuple[str, ...] = ()
+    aws: AwsPlan | None = None
+    network_policies_from_image: bool = False
     warnings: tuple[str, ...] = ()
 
     @property
@@ -240,10 +253,19 @@ class ClusterPlan:
         return {machine.name: machine for machine in self.machines}[name]
 
 
-def plan_cluster(settings: Settings) -> ClusterPlan:
-    """Plan the cluster that valid settings describe."""
-    if isinstance(settings.platform, HostsPlatform):
-        fleet = _given_hosts(settings.platform)
+def plan_cluster(settings: Settings, *, region: str = "") -> ClusterPlan:
+    """Plan the cluster that valid settings describe.
+
+    Args:
+        settings: valid.
+        region: of Pulumi's `aws:region`; needed on `aws`, and nothing elsewhere.
+    """
+    platform = settings.platform
+    aws = None
+    if isinstance(platform, HostsPlatform):
+        fleet = _given_hosts(platform)
+    elif isinstance(platform, AwsPlatform):
+        fleet, aws = _ec2_machines(settings, platform, region)
     else:
         fleet = _numbered_machines(settings)
     control_plane, workers, load_balancers = fleet
@@ -268,9 +290,10 @@ def plan_cluster(settings: Settings) -> ClusterPlan:
             cni=network.cni,
             api_port=network.api_port,
             local_api_port=network.local_api_port,
-            direct_routing=True,
+            # A VPC checks source addresses and its security groups know no pods: one tunnel, one port.
+            direct_routing=aws is None,
             # The lab's machines reach nothing outside, so its DNS has nobody to ask.
-            upstream_dns=isinstance(settings.platform, HostsPlatform),
+            upstream_dns=isinstance(settings.platform, HostsPlatform | AwsPlatform),
         ),
         etcd=EtcdPlan(
             tuple(EtcdMember(machine.name, machine.address) for machine in control_plane),
@@ -291,6 +314,9 @@ def plan_cluster(settings: Settings) -> ClusterPlan:
             dict(settings.control_plane.controller_manager.extra_args),
             dict(settings.control_plane.scheduler.extra_args),
         ),
+        replace=settings.replace,
+        aws=aws,
+        network_policies_from_image=network_policies_from_image(settings),
         warnings=warnings,
     )
 
@@ -302,23 +328,58 @@ def _numbered_machines(settings: Settings) -> _Fleet:
     """Control plane, workers and balancer of a platform that makes its machines."""
     base = settings.network.machines
     control_plane = tuple(
-        MachinePlan(f"cp-{number}", Role.CONTROL_PLANE, base[CONTROL_PLANE_OFFSET + number], "lab")
-        for number in range(settings.control_plane.count)
+        MachinePlan(name, Role.CONTROL_PLANE, base[CONTROL_PLANE_OFFSET + number], "lab")
+        for number, name in enumerate(control_plane_names(settings))
     )
     workers = tuple(
         MachinePlan(
-            f"worker-{pool.name}-{number}",
+            worker_name(pool, number),
             Role.WORKER,
             worker_address(base, pool.block, number),
             "lab",
             pool.name,
         )
         for pool in settings.worker_pools
-        for number in range(pool.count)
-        if number not in pool.exclude
+        for number in worker_numbers(pool)
     )
-    balancer = MachinePlan("lb-0", Role.LOAD_BALANCER, base[LOAD_BALANCER_OFFSET], "lab")
+    balancer = MachinePlan(LAB_BALANCER, Role.LOAD_BALANCER, base[LOAD_BALANCER_OFFSET], "lab")
     return control_plane, workers, (balancer,)
+
+
+def _ec2_machines(settings: Settings, platform: AwsPlatform, region: str) -> tuple[_Fleet, AwsPlan]:
+    """Machines spread over zones by their numbers, each at its address in its zone's subnet."""
+    bases = partial(machine_subnet_range, settings, platform)
+    zones = {
+        name: in_turn(platform.zones, number) for number, name in enumerate(control_plane_names(settings))
+    }
+    homes = {
+        worker_name(pool, number): (pool, in_turn(pool_zones(platform, pool), number))
+        for pool in settings.worker_pools
+        for number in worker_numbers(pool)
+    }
+    aws = plan_aws(settings, platform, region, zones, homes)
+    control_plane = tuple(
+        MachinePlan(
+            name,
+            Role.CONTROL_PLANE,
+            bases(zone)[CONTROL_PLANE_OFFSET + number],
+            f"{region}{zone}",
+            architecture=aws.instances[name].architecture,
+        )
+        for number, (name, zone) in enumerate(zones.items())
+    )
+    workers = tuple(
+        MachinePlan(
+            name,
+            Role.WORKER,
+            worker_address(bases(zone), pool.block, int(name.rpartition("-")[2])),
+            f"{region}{zone}",
+            pool.name,
+            aws.instances[name].architecture,
+        )
+        for name, (pool, zone) in homes.items()
+    )
+    return (control_plane, workers, ()), aws
 
 
 def worker_address(machines: IPv4Network, block: int, number: int) -> IPv4Address:
@@ -339,8 +400,10 @@ def _host_machine(host: Host) -> MachinePlan:
 
 def _endpoint(
     settings: Settings, control_plane: tuple[MachinePlan, ...], load_balancers: tuple[MachinePlan, ...]
-) -> tuple[str, tuple[str, ...]]:
+) -> tuple[str | None, tuple[str, ...]]:
     """Where clients outside find the API, and what the operator should know about it."""
+    if isinstance(settings.platform, AwsPlatform):
+        return settings.platform.api.endpoint, aws_warnings(settings, settings.platform)
     if isinstance(settings.platform, HostsPlatform) and settings.platform.endpoint:
         return settings.platform.endpoint, ()
     if load_balancers:
@@ -374,7 +437,13 @@ def _pool(pool: WorkerPoolSettings, workers: tuple[MachinePlan, ...]) -> PoolPla
 
 def machine_artifacts(plan: ClusterPlan, machine: MachinePlan) -> tuple[Artifact, ...]:
     """What a machine needs on its disk, the control plane's first."""
-    return artifacts_of_role(machine.role, plan.kubernetes_version, flannel=plan.network.cni is Cni.FLANNEL)
+    return artifacts_of_role(
+        machine.role,
+        plan.kubernetes_version,
+        flannel=plan.network.cni is Cni.FLANNEL,
+        policies_from_image=plan.network_policies_from_image,
+        ecr_credentials=plan.aws is not None and plan.aws.ecr_credentials,
+    )
 
 
 def machine_images(plan: ClusterPlan, machine: MachinePlan) -> tuple[Image, ...]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from config.fields import FORM
+from config.region import REGION_KEY
 from config.schema import stack_file_schema
 from config.stack_file import KEY
 
@@ -30,7 +31,8 @@ two pools with one block, ...) are told in the same way.
 The first line of the stack files, `# yaml-language-server: $schema=config/schema.json`, lets editors complete
 keys and mark wrong values.
 
-`Pulumi.lab.yaml` and `Pulumi.hosts.example.yaml` are files that work.
+`Pulumi.lab.yaml`, `Pulumi.dev.yaml`, `Pulumi.prod.example.yaml` and `Pulumi.hosts.example.yaml` are files to start
+from. With `kind: aws` one key more stands beside `{KEY}:`, Pulumi's own `{REGION_KEY}:`, such as `eu-central-1`.
 """
 
 
@@ -43,6 +45,7 @@ class _Setting:
     default: str
     meaning: str
     limits: str
+    kind: str | None = None
 
 
 def reference_text() -> str:
@@ -56,8 +59,14 @@ def reference_text() -> str:
     parts = [_HEAD, _table(scalars)]
     for key, found in rows.items():
         if len(found) > 1:
-            parts.append(f"\n## {key}\n\n{found[0].meaning}\n\n{_table(found[1:])}")
+            parts.append(f"\n## {key}\n\n{found[0].meaning}\n\n{_table(_of(found[1:], None))}")
+            for kind in dict.fromkeys(row.kind for row in found if row.kind):
+                parts.append(f"\n### {key}, kind: {kind}\n\n{_table(_of(found, kind))}")
     return "\n".join(part.strip("\n") + "\n" for part in parts)
+
+
+def _of(rows: list[_Setting], kind: str | None) -> list[_Setting]:
+    return [row for row in rows if row.kind == kind]
 
 
 def _ordered(model: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -81,6 +90,9 @@ def _settings(
     inner, prefix = resolved, key
     if resolved.get("type") == "array":
         inner, prefix = _resolved(resolved["items"], definitions), f"{key}[]"
+    elif "patternProperties" in resolved:  # keys of the operator's choice
+        [value] = resolved["patternProperties"].values()
+        inner, prefix = _resolved(value, definitions), f"{key}.*"
     for branch in inner.get("oneOf", [inner]):
         model = _resolved(branch, definitions)
         kind = model.get("properties", {}).get("kind", {}).get("const")
@@ -88,7 +100,8 @@ def _settings(
             if name == "kind" and kind != "lab":
                 continue  # told once, for all kinds
             for row in _settings(f"{prefix}.{name}", child, name in model.get("required", ()), definitions):
-                if row.type != "mapping" or row.limits:  # a mapping's own keys follow
+                # Of a mapping that is always there, its own keys tell enough.
+                if row.type != "mapping" or row.limits or row.default == "none":
                     yield _of_kind(row, kind, inner)
 
 
@@ -99,8 +112,7 @@ def _of_kind(row: _Setting, kind: str | None, union: Mapping[str, Any]) -> _Sett
     if row.key.endswith(".kind"):
         kinds = ", ".join(f"`{name}`" for name in union["discriminator"]["mapping"])
         return _Setting(row.key, "text", row.default, row.meaning, f"one of {kinds}")
-    default = "needed with that kind" if row.default == "needed" and row.key.count(".") == 1 else row.default
-    return _Setting(row.key, row.type, default, f"`kind: {kind}`: {row.meaning}", row.limits)
+    return _Setting(row.key, row.type, row.default, row.meaning, row.limits, kind)
 
 
 def _resolved(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:
@@ -149,7 +161,8 @@ def _limits(node: Mapping[str, Any]) -> str:
         parts.append(f"at least {node['minItems']}")
     if "patternProperties" in node:
         [value] = node["patternProperties"].values()
-        parts += [f"key: {node['propertyNames'][FORM]}", f"value: {value[FORM]}"]
+        parts.append(f"key: {node['propertyNames'][FORM]}")
+        parts += [f"value: {value[FORM]}"] if FORM in value else []
     return _escaped("; ".join(parts))
 
 

@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from config.fields import REGION
 from config.models import Settings
+from config.region import REGION_KEY
 from config.stack_file import KEY, NAMESPACE
 
 SCHEMA_FILE = Path(__file__).with_name("schema.json")
@@ -23,8 +25,10 @@ def stack_file_schema() -> dict[str, Any]:
         "properties": {
             "config": {
                 "type": "object",
-                "properties": {KEY: {"$ref": "#/$defs/Settings"}},
+                "properties": {KEY: {"$ref": "#/$defs/Settings"}, REGION_KEY: _region()},
                 "required": [KEY],
+                "if": {"properties": {KEY: _ON_AWS}},
+                "then": {"required": [REGION_KEY]},
                 # Other namespaces are other providers' business.
                 "patternProperties": {f"^(?!{NAMESPACE}:)[^:]+:": {}},
                 "additionalProperties": False,
@@ -32,6 +36,21 @@ def stack_file_schema() -> dict[str, Any]:
         },
         "required": ["config"],
         "$defs": {**definitions, "Settings": _plain(settings)},
+    }
+
+
+_ON_AWS = {
+    "properties": {"platform": {"properties": {"kind": {"const": "aws"}}, "required": ["kind"]}},
+    "required": ["platform"],
+}
+
+
+def _region() -> dict[str, Any]:
+    return {
+        "type": "string",
+        "description": "AWS region of the machines; needed with 'kind: aws'.",
+        "pattern": f"^{REGION.pattern}$",
+        "patternErrorMessage": REGION.wrong,
     }
 
 

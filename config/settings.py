@@ -7,13 +7,15 @@ fleet's business.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from config.aws_models import AwsControlPlane, AwsPlatform, AwsWorkers
 from config.contradictions import contradictions, findings, machine_counts
 from config.mistakes import Path, Problem, SettingsError, closest_key, path_of, place_of, reason_of
+from config.model import Model
 from config.models import (
     CONTROL_PLANE_MAXIMUM,
     CONTROL_PLANE_OFFSET,
@@ -32,13 +34,13 @@ from config.models import (
     KubeletSettings,
     Kubernetes,
     LabPlatform,
-    Model,
     NetworkSettings,
     Platform,
     Settings,
     Ssh,
     Taint,
     WorkerPoolSettings,
+    network_policies_from_image,
     storage_add_on,
 )
 from config.salvage import salvage, validate
@@ -51,6 +53,9 @@ __all__ = [
     "POOL_OFFSET",
     "AddOns",
     "Artifacts",
+    "AwsControlPlane",
+    "AwsPlatform",
+    "AwsWorkers",
     "CertificateSettings",
     "Cni",
     "Component",
@@ -73,31 +78,32 @@ __all__ = [
     "contradictions",
     "load_settings",
     "machine_counts",
+    "network_policies_from_image",
     "storage_add_on",
 ]
 
 
-def load_settings(value: object, source: str) -> Settings:
+def load_settings(value: object, source: str, around: Sequence[Problem] = ()) -> Settings:
     """Check the stack's structured value.
 
     Args:
         value: the parsed `hardway:cluster` (a mapping).
         source: what to call it in errors, such as `Pulumi.dev.yaml`.
+        around: what is wrong beside it, such as a missing region; told in the same run.
 
     Raises:
         SettingsError: with every mistake that can be told at once.
     """
     if not isinstance(value, Mapping):
-        raise SettingsError(
-            source, [("cluster", "has to be a mapping; Pulumi.lab.yaml shows one that works")]
-        )
+        problem = ("cluster", "has to be a mapping; Pulumi.lab.yaml shows one that works")
+        raise SettingsError(source, [*around, problem])
     try:
         settings = validate(dict(value))
     except ValidationError as error:
         details = error.errors(include_url=False)
         problems = [(place_of(path_of(detail["loc"])), reason_of(detail)) for detail in details]
-        raise SettingsError(source, [*problems, *_further_problems(dict(value), details)]) from None
-    problems = contradictions(settings)
+        raise SettingsError(source, [*around, *problems, *_further_problems(dict(value), details)]) from None
+    problems = [*around, *contradictions(settings)]
     if problems:
         raise SettingsError(source, problems)
     return settings
@@ -120,10 +126,9 @@ def _further_problems(value: Mapping[str, object], details: list[ErrorDetails]) 
 def _probably_meant(details: list[ErrorDetails]) -> Iterator[Path]:
     """Places whose values are lost since their keys were misspelt."""
     for detail in details:
-        path = path_of(detail["loc"])
-        guess = closest_key(path) if detail["type"] == "extra_forbidden" else None
+        guess = closest_key(detail["loc"]) if detail["type"] == "extra_forbidden" else None
         if guess:
-            yield (*path[:-1], guess)
+            yield (*path_of(detail["loc"])[:-1], guess)
 
 
 def _touch(one: Path, other: Path) -> bool:

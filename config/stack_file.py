@@ -13,6 +13,7 @@ import yaml
 
 from config.mistakes import Problem, SettingsError
 from config.models import Settings
+from config.region import REGION_KEY, check_region, region_problems
 from config.settings import load_settings
 
 NAMESPACE = "hardway"
@@ -33,7 +34,29 @@ def settings_of_stack_file(text: str, source: str) -> Settings:
     problems = list(_root_problems(content))
     if problems:
         raise SettingsError(source, problems)
-    return load_settings(content["config"][KEY], source)
+    around = region_problems(content["config"].get(REGION_KEY)) if _is_on_aws(content) else []
+    return load_settings(content["config"][KEY], source, around)
+
+
+def region_of_stack_file(text: str, source: str) -> str:
+    """The AWS region that a stack file names; empty where the platform is not `aws`.
+
+    Args:
+        text: the file's content; its settings are not checked here.
+        source: what to call it in errors.
+
+    Raises:
+        SettingsError: without a region, or with something else in its place.
+    """
+    content = _parsed(text, source)
+    return check_region(content["config"].get(REGION_KEY), source) if _is_on_aws(content) else ""
+
+
+def _is_on_aws(content: Any) -> bool:
+    """Whether the file asks for `aws`, whatever else may be wrong with it."""
+    for key in ("config", KEY, "platform"):
+        content = content.get(key) if isinstance(content, Mapping) else None
+    return isinstance(content, Mapping) and content.get("kind") == "aws"
 
 
 class _TwiceError(yaml.MarkedYAMLError):

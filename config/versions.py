@@ -81,7 +81,8 @@ KUBERNETES_BINARIES = (
 CONTROL_PLANE_KUBERNETES = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl")
 NODE_KUBERNETES = ("kubelet", "kube-proxy")
 NODE_ARTIFACTS = ("containerd", "runc", "cni-plugins", "crictl")
-FLANNEL_ARTIFACTS = ("flanneld", "kube-network-policies")
+FLANNEL_ARTIFACTS = ("flanneld",)
+NETWORK_POLICIES_ARTIFACTS = ("kube-network-policies",)
 
 
 def kubernetes_artifact(binary: str, version: str) -> Artifact:
@@ -158,13 +159,22 @@ ARTIFACTS: dict[str, Artifact] = {
 }
 
 
-def artifacts_of_role(role: str, kubernetes_version: str, *, flannel: bool) -> tuple[Artifact, ...]:
+def artifacts_of_role(
+    role: str,
+    kubernetes_version: str,
+    *,
+    flannel: bool,
+    policies_from_image: bool,
+    ecr_credentials: bool = False,
+) -> tuple[Artifact, ...]:
     """What a machine of a role needs on its disk, the control plane's first.
 
     Args:
         role: `control-plane`, `worker` or `load-balancer`; the last needs nothing.
         kubernetes_version: release of the Kubernetes binaries.
         flannel: whether Hardway brings the pods' network.
+        policies_from_image: whether kube-network-policies runs from its publisher's image and needs no binary.
+        ecr_credentials: whether kubelets ask AWS for registries' passwords.
     """
     if role == "load-balancer":
         return ()
@@ -173,9 +183,10 @@ def artifacts_of_role(role: str, kubernetes_version: str, *, flannel: bool) -> t
     if role == "control-plane":
         binaries, others = (*CONTROL_PLANE_KUBERNETES, *binaries), ("etcd", *others)
     if flannel:
-        others = (*others, *FLANNEL_ARTIFACTS)
+        others = (*others, *FLANNEL_ARTIFACTS, *(() if policies_from_image else NETWORK_POLICIES_ARTIFACTS))
     kubernetes = tuple(kubernetes_artifact(binary, kubernetes_version) for binary in binaries)
-    return (*kubernetes, *(ARTIFACTS[name] for name in others))
+    cloud = (CLOUD_ARTIFACTS["ecr-credential-provider"],) if ecr_credentials else ()
+    return (*kubernetes, *(ARTIFACTS[name] for name in others), *cloud)
 
 
 @dataclass(frozen=True)
@@ -212,3 +223,88 @@ IMAGES: dict[str, Image] = {
         Image("agnhost", "registry.k8s.io/e2e-test-images/agnhost:2.66.1", "2.66.1"),
     )
 }
+
+CLOUD_ARTIFACTS: dict[str, Artifact] = {
+    artifact.name: artifact
+    for artifact in (
+        Artifact(
+            # The last release whose binary was published: nothing after 1.31.7 has reached the publisher's bucket
+            # (kubernetes/cloud-provider-aws#1481). What has to fit is the kubelet's plugin API, v1 since 1.27.
+            # Digests: kubernetes/k8s.io, artifacts/manifests/k8s-staging-provider-aws/v1.31.7.yaml.
+            "ecr-credential-provider",
+            "1.31.7",
+            "https://artifacts.k8s.io/binaries/cloud-provider-aws/v{version}/linux/{arch}/"
+            "ecr-credential-provider-linux-{arch}",
+            {
+                "amd64": "7644623e4ec9ad443ab352a8a5800a5180ee28741288be805286ba72bb8e7164",
+                "arm64": "1980e3a038cb16da48a137743b31fb81de6c0b59fa06c206c2bc20ce0a52f849",
+            },
+        ),
+    )
+}
+"""What only machines in a cloud need; the lab neither builds nor serves it."""
+
+_PROVIDER_AWS = "registry.k8s.io/provider-aws"
+_SIG_STORAGE = "registry.k8s.io/sig-storage"
+
+REGISTRY_IMAGES: dict[str, Image] = {
+    image.name: image
+    for image in (
+        Image(
+            # The cloud controller manager may be one minor older than the API server and never newer. 1.36.1 was
+            # promoted by kubernetes/k8s.io#9796; a GitHub release alone says nothing about an image (1.36.0 has none).
+            # By tag: its digest could not be verified.
+            "cloud-controller-manager",
+            f"{_PROVIDER_AWS}/cloud-controller-manager:v1.36.1",
+            "1.36.1",
+        ),
+        Image(
+            # Digest: kubernetes/k8s.io, registry.k8s.io/images/k8s-staging-provider-aws/images.yaml.
+            "aws-ebs-csi-driver",
+            f"{_PROVIDER_AWS}/aws-ebs-csi-driver:v1.63.1"
+            "@sha256:150de06f37bd1bc2ae09e311029edb4a14889b215f59ca3d4ba4e37f4668e867",
+            "1.63.1",
+        ),
+        # The versions that driver 1.63.1's own chart pins. Their digests are the multi-architecture indexes, as
+        # several projects that pin these tags have them.
+        Image(
+            "csi-provisioner",
+            f"{_SIG_STORAGE}/csi-provisioner:v6.3.0"
+            "@sha256:a4b0b1a37605b7b04a293e136edf7006ec1786a8eb3f4e5a945f81d667dcc371",
+            "6.3.0",
+        ),
+        Image(
+            "csi-attacher",
+            f"{_SIG_STORAGE}/csi-attacher:v4.12.0"
+            "@sha256:b9dc9a714a484ccdeeb6f86d88d4db9b7a5ecfc5a55da6db3a60bb3fa33c278a",
+            "4.12.0",
+        ),
+        Image(
+            "csi-resizer",
+            f"{_SIG_STORAGE}/csi-resizer:v2.2.1"
+            "@sha256:ea1d25e23479000c7e8eeb92d827df66258df4e482ca054c5e7ce3fc0f5c41a5",
+            "2.2.1",
+        ),
+        Image(
+            "csi-node-driver-registrar",
+            f"{_SIG_STORAGE}/csi-node-driver-registrar:v2.17.0"
+            "@sha256:f9de845b170155199f2a2a3f9531cf13d78e31235e9db6b6582a8b0db0a50dad",
+            "2.17.0",
+        ),
+        Image(
+            "livenessprobe",
+            f"{_SIG_STORAGE}/livenessprobe:v2.19.0"
+            "@sha256:06da0d5b8908072f2e4522692aee8dc119fba7247a9658497e1153992cd777e9",
+            "2.19.0",
+        ),
+        Image(
+            # The same version as the artifact of that name. Digest: kubernetes/k8s.io,
+            # registry.k8s.io/images/k8s-staging-networking/images.yaml.
+            "kube-network-policies",
+            "registry.k8s.io/networking/kube-network-policies:v1.1.0"
+            "@sha256:e3d06fa362c163855bdbbd0d5fa72fe9fabe147a21de62e8e88d22cbfeafe2a4",
+            "1.1.0",
+        ),
+    )
+}
+"""Images that only registries serve: the lab makes none of them, and no mirror has to."""

@@ -11,6 +11,7 @@ import sys
 
 from lab import paths, tools
 from lab.errors import LabError
+from workstation import stack_text
 
 
 def main(arguments: list[str]) -> int:
@@ -67,10 +68,22 @@ def _inside(chosen: argparse.Namespace) -> None:
     """Continue inside the virtual environment, with all tools installed; returns when this already is inside."""
     if os.environ.get("HARDWAY_INSIDE") == str(paths.VENV):
         return
-    tools.ensure()
+    tools.ensure(_kind(chosen))
     python = str(paths.VENV / "bin" / "python")
     os.environ["HARDWAY_INSIDE"] = str(paths.VENV)
     os.execv(python, [python, "-m", "lab", *sys.argv[1:]])
+
+
+def _kind(chosen: argparse.Namespace) -> str:
+    """The kind of the stack's platform by a first look at its file: the package that reads YAML may be missing yet.
+
+    What is not found out is `lab`; whoever reads the file as YAML later says what is wrong with it.
+    """
+    file = paths.PROJECT / f"Pulumi.{getattr(chosen, 'stack', 'lab')}.yaml"
+    try:
+        return stack_text.platform_kind(file.read_text()) or "lab"
+    except (OSError, ValueError):
+        return "lab"
 
 
 def _up(chosen: argparse.Namespace) -> int:
@@ -115,8 +128,8 @@ def _environment(chosen: argparse.Namespace) -> None:
     _inside(chosen)
     from lab import backend, bring_up, stack
 
-    backend.prepare()
     bring_up.refresh(stack.Stack(chosen.stack))
+    backend.prepare()
     now = backend.environment()
     for name in ("PATH", "PULUMI_HOME", "PULUMI_BACKEND_URL", "PULUMI_CONFIG_PASSPHRASE_FILE"):
         if name in now:

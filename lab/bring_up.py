@@ -22,6 +22,7 @@ from lab import (
     mirror,
     network,
     paths,
+    plugins,
     progress,
     review,
     stack,
@@ -54,6 +55,7 @@ def up(chosen: stack.Stack, arguments: list[str]) -> int:
     """Build or change the cluster; gives the exit status."""
     phases = Phases()
     plan = _plan(chosen)
+    _require_plugins(chosen)
     started: list[str] = []
     if chosen.is_lab:
         started = phases.measure("artifacts and base tree", lambda: _prepare_lab(chosen, plan))
@@ -93,7 +95,19 @@ def _plan(chosen: stack.Stack) -> ClusterPlan:
         settings = load_settings(chosen.settings(), chosen.source.name)
     except SettingsError as error:
         raise LabError(str(error)) from None
-    return plan_cluster(settings)
+    return plan_cluster(settings, region=chosen.region)
+
+
+def _require_plugins(chosen: stack.Stack) -> None:
+    """On `aws`: official plugins, or a refusal before anything is touched.
+
+    `lab.tools` has asked already, by a first look at the file; this goes by the file as YAML says it is.
+
+    Raises:
+        LabError: with how to get them.
+    """
+    if chosen.kind == "aws":
+        plugins.require_official()
 
 
 def _prepare_lab(chosen: stack.Stack, plan: ClusterPlan) -> list[str]:
@@ -212,6 +226,7 @@ def _after_failure(chosen: stack.Stack, pending: list[str]) -> str:
 
 def down(chosen: stack.Stack, arguments: list[str]) -> int:
     """Destroy the cluster; on the lab nothing is left on this computer, whatever state a run was left in."""
+    _require_plugins(chosen)
     if chosen.is_lab:
         _check_owner(chosen)
     status = 0
@@ -264,7 +279,12 @@ def _sweep() -> None:
 
 
 def refresh(chosen: stack.Stack) -> None:
-    """Bring a lab's generated configuration in step with the committed one; nothing where there is none yet."""
+    """Make ready for plain `pulumi`: a lab's generated configuration follows the committed one, once there is one.
+
+    Raises:
+        LabError: on `aws`, when a plugin that plain `pulumi` would find is no official one.
+    """
+    _require_plugins(chosen)
     if chosen.is_lab and chosen.config.exists():
         plan = _plan(chosen)
         chosen.write_config(_entries(plan), str(plan.network.gateway))
@@ -279,6 +299,7 @@ def preview(chosen: stack.Stack, arguments: list[str], *, whole: bool) -> int:
         whole: print all that the engine prints, not only the lines that change.
     """
     plan = _plan(chosen)
+    _require_plugins(chosen)
     if chosen.is_lab:
         chosen.write_config(_entries(plan), str(plan.network.gateway))
     stack.ensure(chosen)

@@ -14,6 +14,7 @@ import yaml
 from config.versions import (
     ARCHITECTURES,
     ARTIFACTS,
+    CLOUD_ARTIFACTS,
     IMAGES,
     KUBERNETES_BINARIES,
     KUBERNETES_SUPPORTED,
@@ -55,7 +56,7 @@ def lock() -> None:
 def print_mirror() -> None:
     """Print `artifacts.digests` for what the lab has built or fetched, to be pasted into a stack file."""
     known = {
-        *(f"{name}/" for name in (*KUBERNETES_BINARIES, *ARTIFACTS)),
+        *(f"{name}/" for name in (*KUBERNETES_BINARIES, *ARTIFACTS, *CLOUD_ARTIFACTS)),
         *(f"image-{name}/" for name in IMAGES),
     }
     entries = {
@@ -68,7 +69,7 @@ def _all() -> list[Artifact]:
     kubernetes = [
         kubernetes_artifact(name, version) for version in KUBERNETES_SUPPORTED for name in KUBERNETES_BINARIES
     ]
-    return [*kubernetes, *ARTIFACTS.values()]
+    return [*kubernetes, *ARTIFACTS.values(), *CLOUD_ARTIFACTS.values()]
 
 
 def _ask(artifact: Artifact, arch: str) -> str:

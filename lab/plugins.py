@@ -1,45 +1,102 @@
 """Pulumi's provider plugins: the official ones whenever they can be had, else the stand-ins of lab/providers.
 
 A stand-in lies where the engine looks for the official plugin, with a marker file beside it that holds the
-digest of its sources. Platform `aws` has to refuse it: `stand_ins()` tells.
+digest of its sources. Platform `aws` runs on official plugins only: `require_official` has them or refuses.
 """
 
 import hashlib
 import shutil
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 from lab import engine, go, paths, progress, publishers, scratch
 from lab.errors import LabError
 from lab.exclusive import exclusive
 
-VERSIONS = {"command": "1.2.1", "tls": "5.3.1"}
+VERSIONS = {"aws": "7.29.0", "command": "1.2.1", "tls": "5.3.1"}
+"""Versions of the official plugins, those of the Python packages in requirements.txt."""
+STAND_INS = ("command", "tls")
+"""What lab/providers has a stand-in for: all that platforms `lab` and `hosts` use."""
 SOURCES = paths.PROJECT / "lab" / "providers"
-INSTALL_SECONDS = 180
+INSTALL_SECONDS = 600
+"""The plugin for AWS alone is hundreds of megabytes."""
 _MARKER = ".hardway-stand-in"
 
 
 def ensure() -> None:
-    """Have every plugin that the program uses in the lab's PULUMI_HOME.
+    """Have the plugins that platforms `lab` and `hosts` use in the lab's PULUMI_HOME.
 
     Raises:
         LabError: when one can be neither installed nor built.
     """
-    if all(_official(name) for name in VERSIONS):
+    if all(is_official(name) for name in STAND_INS):
         return
     with exclusive(paths.PULUMI_HOME / ".installing", "provider plugins"):
-        for name in VERSIONS:
-            if not _official(name) and not _install_official(name):
+        for name in STAND_INS:
+            if not is_official(name) and not _install_official(name):
                 _ensure_stand_in(name)
+
+
+def require_official(needed: Iterable[str] = VERSIONS) -> None:
+    """Have official plugins, installed now where their publisher answers; builds nothing.
+
+    A stand-in has only been compared with the official plugin's documentation, and a cluster that costs money is
+    no place to find out what it does otherwise.
+
+    Args:
+        needed: names of plugins; by default all that platform `aws` uses.
+
+    Raises:
+        LabError: one can't be had; it lists all of them, and nothing was installed.
+    """
+    absent = [name for name in needed if not is_official(name)]
+    unreachable = [name for name in absent if not publishers.reachable(url(name))]
+    if unreachable:
+        raise LabError(_refusal(unreachable))
+    for name in absent:
+        with exclusive(paths.PULUMI_HOME / ".installing", "provider plugins"):
+            if not is_official(name) and not _install_official(name):
+                raise LabError(_refusal([name]))
+
+
+def _refusal(names: list[str]) -> str:
+    found = [
+        f"{name} {VERSIONS[name]} ({'a stand-in of lab/providers' if _marker(name).is_file() else 'not installed'})"
+        for name in names
+    ]
+    commands = "".join(f"\n  {by_hand(name)}" for name in names)
+    return (
+        "platform aws needs Pulumi's official plugins, and these are not on this computer, nor does their publisher "
+        f"answer from here: {', '.join(found)}.\n"
+        "Nothing was touched. Run this again where the network reaches Pulumi's downloads: it then installs them by "
+        f"itself.\nOr fetch the archives elsewhere, and install them here:{commands}"
+    )
+
+
+def by_hand(name: str) -> str:
+    """The command that installs an official plugin from its archive, fetched by hand; a stand-in makes room for it."""
+    install = f"pulumi plugin install resource {name} {VERSIONS[name]} --reinstall --file {_archive(name)}"
+    return f"PULUMI_HOME={paths.PULUMI_HOME} {install}"
 
 
 def stand_ins() -> list[str]:
     """Return the plugins that are not the official ones."""
-    return [name for name in VERSIONS if _marker(name).is_file()]
+    return [name for name in STAND_INS if _marker(name).is_file()]
+
+
+def is_official(name: str) -> bool:
+    """Tell whether the plugin of the pinned version is there, whole and its publisher's."""
+    return _program(name).is_file() and not _marker(name).is_file() and not _partial(name).exists()
 
 
 def _folder(name: str) -> Path:
     return paths.PULUMI_HOME / "plugins" / f"resource-{name}-v{VERSIONS[name]}"
+
+
+def _partial(name: str) -> Path:
+    """The file that the engine leaves beside a plugin whose installation did not come to its end."""
+    return _folder(name).with_name(f"{_folder(name).name}.partial")
 
 
 def _program(name: str) -> Path:
@@ -50,15 +107,18 @@ def _marker(name: str) -> Path:
     return _folder(name) / _MARKER
 
 
-def _official(name: str) -> bool:
-    return _program(name).is_file() and not _marker(name).is_file()
+def _archive(name: str) -> str:
+    return f"pulumi-resource-{name}-v{VERSIONS[name]}-linux-{paths.architecture()}.tar.gz"
+
+
+def url(name: str) -> str:
+    """Where the publisher keeps the plugin's archive."""
+    return f"https://get.pulumi.com/releases/plugins/{_archive(name)}"
 
 
 def _install_official(name: str) -> bool:
     """Ask the engine to download the plugin, where its publisher answers; tell whether it is there now."""
-    arch = paths.architecture()
-    file = f"pulumi-resource-{name}-v{VERSIONS[name]}-linux-{arch}.tar.gz"
-    if not publishers.reachable(f"https://get.pulumi.com/releases/plugins/{file}"):
+    if not publishers.reachable(url(name)):
         return False
     command = [str(engine.ensure()), "plugin", "install", "resource", name, VERSIONS[name], "--reinstall"]
     with progress.step(f"plugin {name} {VERSIONS[name]} from its publisher"):
@@ -67,10 +127,10 @@ def _install_official(name: str) -> bool:
                 command, env=engine.environment(), timeout=INSTALL_SECONDS, capture_output=True, check=True
             )
         except (OSError, subprocess.SubprocessError) as error:
-            progress.note(f"plugin {name}: {error}; the stand-in serves instead")
+            progress.note(f"plugin {name}: {error}")
             return False
     _marker(name).unlink(missing_ok=True)
-    return _official(name)
+    return is_official(name)
 
 
 def _ensure_stand_in(name: str) -> None:

@@ -5,6 +5,7 @@ Runs inside the virtual environment. Everything here is a plain `pulumi` command
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -20,6 +21,9 @@ from lab.errors import LabError
 FILE_SERVER_PORT = 8473
 PARALLEL = 32
 """Steps at once: the engine's default of four per processor is too few where steps wait for machines."""
+
+PROXY = "bastion"
+"""Name in known_hosts of the machine through which SSH goes; no machine of the plan is called so."""
 
 
 @dataclass(frozen=True)
@@ -70,9 +74,31 @@ class Stack:
             path.unlink(missing_ok=True)
 
     @property
+    def kind(self) -> str:
+        """The kind of its platform: `aws`, `hosts`, `lab`, or what else its file says."""
+        return str(self.settings()["platform"]["kind"])
+
+    @property
     def is_lab(self) -> bool:
         """Whether its machines are made on this computer."""
-        return bool(self.settings()["platform"]["kind"] == "lab")
+        return self.kind == "lab"
+
+    @property
+    def region(self) -> str:
+        """Pulumi's own setting `aws:region`; "" on platforms that have none.
+
+        Raises:
+            LabError: it is missing on `aws`, where names and addresses follow from it.
+        """
+        if self.kind != "aws":
+            return ""
+        region = self._config().get("aws:region")
+        if not isinstance(region, str) or not region:
+            raise LabError(
+                f"{self.source.name}: config.aws:region is missing; platform aws needs it, write for example "
+                "'aws:region: eu-central-1' below 'config:'"
+            )
+        return region
 
     def settings(self) -> dict[str, Any]:
         """The structured value of its committed file, unchecked; the program checks it.
@@ -81,17 +107,29 @@ class Stack:
             LabError: no such file, or nothing usable in it.
         """
         try:
-            document = yaml.safe_load(self.source.read_text())
-            value = document["config"]["hardway:cluster"]
-            return {"platform": {"kind": ""}, **value}
+            return {"platform": {"kind": ""}, **self._config()["hardway:cluster"]}
+        except (KeyError, TypeError) as error:
+            raise self._unreadable(error) from None
+
+    def _config(self) -> dict[str, Any]:
+        """What stands below `config:` in its committed file.
+
+        Raises:
+            LabError: no such file, or nothing usable in it.
+        """
+        try:
+            return dict(yaml.safe_load(self.source.read_text())["config"])
         except FileNotFoundError:
             raise LabError(
                 f"{self.source.name}: no such file; copy Pulumi.lab.yaml, or name another STACK="
             ) from None
-        except (yaml.YAMLError, KeyError, TypeError) as error:
-            raise LabError(
-                f"{self.source.name}: cannot be read as a stack file ({error}); compare Pulumi.lab.yaml"
-            ) from None
+        except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+            raise self._unreadable(error) from None
+
+    def _unreadable(self, error: Exception) -> LabError:
+        return LabError(
+            f"{self.source.name}: cannot be read as a stack file ({error}); compare Pulumi.lab.yaml"
+        )
 
     def outputs(self) -> dict[str, Any]:
         """What the last good run gave out.
@@ -188,7 +226,9 @@ def commands(stack: Stack, kind: str) -> list[str]:
     """URNs of the commands in the stack's state: `local` (machines and the bridge) or `remote` (what runs on them)."""
     if not exists(stack):
         return []
-    return [str(resource["urn"]) for resource in _exported(stack) if resource["type"] == f"command:{kind}:Command"]
+    return [
+        str(resource["urn"]) for resource in _exported(stack) if resource["type"] == f"command:{kind}:Command"
+    ]
 
 
 def _exported(stack: Stack, *arguments: str) -> list[dict[str, Any]]:
@@ -248,7 +288,9 @@ def save_outputs(stack: Stack) -> dict[str, Any]:
     _write_private(stack.kubeconfig, outputs["kubeconfig"])
     _write_private(stack.folder / "ssh_key", outputs["sshPrivateKey"])
     # Entries go by the machine's name (HostKeyAlias), whatever address and port reach it.
-    known = [f"{name} {key.strip()}" for name, key in outputs["sshHostKeys"].items()]
+    proxy = outputs.get("sshProxy")
+    keys = {**outputs["sshHostKeys"], **({PROXY: proxy["hostKey"]} if proxy else {})}
+    known = [f"{name} {key.strip()}" for name, key in keys.items()]
     _write_private(stack.folder / "known_hosts", "\n".join(known) + "\n")
     return outputs
 
@@ -270,29 +312,40 @@ def ssh_command(stack: Stack, name: str, remote_command: str | None) -> list[str
     if name not in machines:
         raise LabError(f"NODE={name}: no such machine in stack {stack.name}; there are {', '.join(machines)}")
     machine = machines[name]
-    options = [
-        "-F",
-        "none",
-        "-i",
-        str(stack.folder / "ssh_key"),
-        "-o",
-        f"UserKnownHostsFile={stack.folder / 'known_hosts'}",
-        "-o",
-        "StrictHostKeyChecking=yes",
-        "-o",
-        f"HostKeyAlias={name}",
+    through = [f"ProxyCommand={_proxy_command(stack)}"] if stack.outputs().get("sshProxy") else []
+    return [
+        *_ssh(stack, name),
+        *(word for option in through for word in ("-o", option)),
         "-p",
         f"{machine['sshPort']:.0f}",
-        "-o",
+        f"{machine['sshUser']}@{machine['sshHost']}",
+        *([remote_command] if remote_command else []),
+    ]
+
+
+def _proxy_command(stack: Stack) -> str:
+    """The command by which ssh reaches a machine through the stack's bastion, which sees no content."""
+    proxy = stack.outputs()["sshProxy"]
+    line = shlex.join(_ssh(stack, PROXY))
+    # ssh replaces what begins with a percent sign: the machine's own address and port, and nothing in our paths.
+    return f"{line.replace('%', '%%')} -W %h:%p {shlex.quote(proxy['user'] + '@' + proxy['host'])}"
+
+
+def _ssh(stack: Stack, alias: str) -> list[str]:
+    """`ssh` with the stack's key and the host key pinned under a name."""
+    options = [
+        f"UserKnownHostsFile={stack.folder / 'known_hosts'}",
+        "StrictHostKeyChecking=yes",
+        f"HostKeyAlias={alias}",
         "IdentitiesOnly=yes",
-        "-o",
         "LogLevel=ERROR",
-        "-o",
         "ConnectTimeout=10",
     ]
     return [
         "ssh",
-        *options,
-        f"{machine['sshUser']}@{machine['sshHost']}",
-        *([remote_command] if remote_command else []),
+        "-F",
+        "none",
+        "-i",
+        str(stack.folder / "ssh_key"),
+        *(word for option in options for word in ("-o", option)),
     ]

@@ -11,6 +11,9 @@ import sys
 from lab import engine, go, packages, paths, plugins, progress, virtualenv
 from lab.errors import LabError
 
+MACHINES_ELSEWHERE = "aws"
+"""The platform that needs neither root nor Debian packages here: nothing is made or compiled on this computer."""
+
 
 def require_computer() -> None:
     """Refuse, before anything is touched, a computer on which the lab can't run.
@@ -33,12 +36,21 @@ def require_computer() -> None:
         )
 
 
-def ensure() -> None:
+def ensure(kind: str = "lab") -> None:
     """Have all tools; cheap when they are there.
+
+    Args:
+        kind: of the stack's platform. On `aws` the official plugins are asked for first, so that a refusal comes
+            before anything is touched.
 
     Raises:
         LabError: when one can't be had.
     """
+    if kind == MACHINES_ELSEWHERE:
+        plugins.require_official()
+        virtualenv.ensure()
+        engine.ensure()
+        return
     require_computer()
     packages.ensure()
     virtualenv.ensure()
@@ -49,7 +61,7 @@ def ensure() -> None:
 def describe() -> list[str]:
     """Return lines that tell which tools are in use and where they came from."""
     stand_ins = plugins.stand_ins()
-    kinds = [f"{name} ({'stand-in' if name in stand_ins else 'official'})" for name in plugins.VERSIONS]
+    kinds = [f"{name} ({'stand-in' if name in stand_ins else 'official'})" for name in plugins.STAND_INS]
     return [
         f"Go          {go.toolchain()}",
         f"Pulumi      {engine.VERSION} ({engine.source()})",

@@ -9,6 +9,7 @@ import importlib.abc
 import importlib.machinery
 import importlib.util
 import json
+import os
 import signal
 import sys
 from types import CodeType, ModuleType
@@ -51,5 +52,6 @@ def start(bundle: dict[str, Any]) -> None:
     try:
         print(json.dumps(phase.run(bundle), sort_keys=True))
     except evidence.Failure as failure:
-        print(f"{bundle['machine']['name']}: {failure}", file=sys.stderr)
+        name = bundle.get("machine", {}).get("name") or os.uname().nodename
+        print(f"{name}: {failure}", file=sys.stderr)
         sys.exit(1)

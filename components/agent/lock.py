@@ -1,4 +1,4 @@
-"""One phase at a time on a machine."""
+"""One run at a time: a phase on a machine, or a drain on the operations machine."""
 
 import fcntl
 import time
@@ -17,12 +17,25 @@ def machine_lock(seconds: float = 600) -> Iterator[None]:
     Args:
         seconds: how long to wait for it; Failure after that.
     """
-    with open(LOCK, "a+") as file:
-        _acquire(file.fileno(), time.monotonic() + seconds)
+    with hold(LOCK, "an earlier run", seconds):
         yield
 
 
-def _acquire(descriptor: int, deadline: float) -> None:
+@contextmanager
+def hold(path: str, holder: str, seconds: float) -> Iterator[None]:
+    """Hold a lock of its own for one kind of work.
+
+    Args:
+        path: the lock's file.
+        holder: who may have it, in the messages.
+        seconds: how long to wait for it; Failure after that.
+    """
+    with open(path, "a+") as file:
+        _acquire(file.fileno(), path, holder, time.monotonic() + seconds)
+        yield
+
+
+def _acquire(descriptor: int, path: str, holder: str, deadline: float) -> None:
     told = False
     while True:
         try:
@@ -31,9 +44,9 @@ def _acquire(descriptor: int, deadline: float) -> None:
         except BlockingIOError:
             if time.monotonic() > deadline:
                 raise Failure(
-                    f"an earlier run still works here; 'fuser -v {LOCK}' on the machine names it"
+                    f"{holder} still works here; 'fuser -v {path}' on the machine names it"
                 ) from None
             if not told:
-                say("an earlier run still works on this machine; waiting for it")
+                say(f"{holder} still works on this machine; waiting for it")
                 told = True
             time.sleep(0.5)

@@ -5,6 +5,9 @@ from typing import Any
 
 from components.agent.evidence import Failure, run
 
+KUBECTL = "/opt/hardway/bin/kubectl"
+ADMIN = "/etc/kubernetes/admin.conf"
+"""The administrator's kubeconfig, which control-plane machines have."""
 MANAGED = "hardway.dev/managed-labels-and-taints"
 """Annotation with the keys that Hardway set, so that it can take them away again and no others."""
 

@@ -17,10 +17,9 @@ from components.agent import nodes
 from components.agent.evidence import Failure, say, unit_evidence, wait_until, write_file
 from components.agent.evidence import run as command
 from components.agent.lock import machine_lock
+from components.agent.nodes import ADMIN, KUBECTL
 from components.agent.units import answers
 
-KUBECTL = "/opt/hardway/bin/kubectl"
-ADMIN = "/etc/kubernetes/admin.conf"
 FIELD_MANAGER = "hardway"
 RECORD = "/var/lib/hardway/add-ons.json"
 """Names of the add-ons that this machine applied: what Hardway did not bring, it does not take away."""

@@ -1,17 +1,16 @@
 """Phase 1: everything a machine needs before it is told what to be. Never touches what runs.
 
-Packages, users, kernel settings, artifacts into versioned folders, drop-ins from the machine's own facts. All
+Packages, users, disks, kernel settings, artifacts into versioned folders, drop-ins from the machine's own facts. All
 machines do this at once, so a new version is staged everywhere while the old one serves.
 """
 
 import os
 import pwd
-import subprocess
 from dataclasses import asdict
 from typing import Any
 
-from components.agent import downloads, machine_facts
-from components.agent.evidence import Failure, say, succeeds, write_file
+from components.agent import cloud, cloud_init, disks, downloads, machine_facts, packages
+from components.agent.evidence import Failure, say, write_file
 from components.agent.evidence import run as command
 from components.agent.lock import machine_lock
 
@@ -20,22 +19,27 @@ STATE = "/var/lib/hardway"
 
 def run(bundle: dict[str, Any]) -> dict[str, Any]:
     """Prepare this machine; gives what was found and staged."""
+    cloud_init.wait()
     with open("/etc/os-release") as release:
         system = machine_facts.check_distribution(release.read())
     _check_architecture(bundle["machine"]["architecture"])
     os.makedirs(STATE, mode=0o700, exist_ok=True)
     with machine_lock():
-        _install_packages(bundle["packages"])
-        _silence_haproxy()
+        packages.install(bundle["packages"])
+        packages.silence_haproxy()
         for user, home in bundle["users"].items():
             _make_user(user, home)
+        disks.mount(bundle.get("disks", []))
         facts = machine_facts.find()
         _apply_kernel_files(bundle["kernel_files"], container=facts.container)
+        provider = cloud.provider_id(bundle.get("cloud"))
         if bundle["machine"]["node"]:
-            _plant_drop_ins(machine_facts.drop_ins(facts, bundle["pods"]))
+            _plant_drop_ins(machine_facts.drop_ins(facts, bundle["pods"]) | cloud.drop_in(provider))
         fetched = downloads.stage(bundle["artifacts"])
     say(f"prepared: {fetched} of {len(bundle['artifacts'])} artifacts fetched")
-    return {"system": system, "identity": bundle["identity"], "facts": asdict(facts)}
+    # Among the facts, since activate runs again when they change: the kubelet reads a drop-in at its start only.
+    identity = {} if provider is None else {"provider_id": provider}
+    return {"system": system, "identity": bundle["identity"], "facts": asdict(facts) | identity}
 
 
 def _check_architecture(wanted: str) -> None:
@@ -44,38 +48,6 @@ def _check_architecture(wanted: str) -> None:
         raise Failure(
             f"this machine is {found} and the settings say {wanted}; correct its architecture there"
         )
-
-
-def _install_packages(wanted: list[str]) -> None:
-    """Install the packages that are missing; another run of the package manager is waited for."""
-    listed = subprocess.run(
-        ["dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\n", *wanted],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    ).stdout
-    missing = [package for package in wanted if f"{package} installed\n" not in listed]
-    if not missing:
-        return
-    say(f"installing packages: {' '.join(missing)}")
-    apt = [
-        "env",
-        "DEBIAN_FRONTEND=noninteractive",
-        "apt-get",
-        "--quiet",
-        "--yes",
-        "-o",
-        "DPkg::Lock::Timeout=300",
-    ]
-    command(*apt, "update", timeout=300)
-    command(*apt, "install", "--no-install-recommends", *missing, timeout=600)
-
-
-def _silence_haproxy() -> None:
-    """The package starts a service of its own, whoever installed it; ours has another name and configuration."""
-    if succeeds("systemctl", "is-enabled", "--quiet", "haproxy.service"):
-        command("systemctl", "disable", "--now", "haproxy.service")
 
 
 def _make_user(name: str, home: str) -> None:
@@ -93,7 +65,7 @@ def _make_user(name: str, home: str) -> None:
 
 def _plant_drop_ins(wanted: dict[str, str]) -> None:
     """Write what the facts ask for, and take away what they asked for once (a kernel learns a new expression)."""
-    for path in machine_facts.DROP_INS:
+    for path in (*machine_facts.DROP_INS, cloud.DROP_IN):
         if path in wanted:
             write_file(path, wanted[path], 0o600)
         elif os.path.exists(path):

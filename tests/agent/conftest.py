@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from components.agent import evidence, files
+from components.agent import disks, evidence, files
 
 
 @pytest.fixture(autouse=True)
@@ -21,6 +21,7 @@ def owners(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
     monkeypatch.setattr(evidence, "set_owner", set_owner)
     monkeypatch.setattr(files, "set_owner", set_owner)
+    monkeypatch.setattr(disks, "set_owner", set_owner)
     return given
 
 

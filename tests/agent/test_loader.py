@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import bz2
 import json
+import os
 import shlex
 import signal
 import subprocess
@@ -49,6 +50,13 @@ def test_a_failure_is_one_message_with_the_machines_name_and_status_1() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (1, "", "cp-0: the disk is full\n")
 
 
+def test_a_bundle_without_a_machine_fails_under_the_name_that_the_machine_has() -> None:
+    source = "from components.agent.evidence import Failure\ndef run(bundle):\n    raise Failure('the disk is full')\n"
+    document = probe(source)
+    del document["machine"]
+    assert start(document).stderr == f"{os.uname().nodename}: the disk is full\n"
+
+
 def test_a_mistake_in_the_agent_itself_names_its_module_and_line() -> None:
     done = start(probe("def run(bundle):\n    return 1 / 0\n"))
     assert done.returncode == 1
@@ -81,7 +89,7 @@ def test_what_must_not_stay_behind_is_removed_when_a_signal_ends_the_phase(
     assert not left.exists()
 
 
-@pytest.mark.parametrize("phase", ["prepare", "activate", "operate"])
+@pytest.mark.parametrize("phase", ["prepare", "activate", "operate", "drain", "rotate_host_key"])
 def test_a_bundle_carries_every_module_that_its_phase_imports(phase: str) -> None:
     """In a Python of its own, isolated from this checkout: what is missing would be missed on the machine."""
     source = (

@@ -1,4 +1,4 @@
-"""One phase at a time on a machine."""
+"""One phase at a time on a machine, and one of any other kind of work that has a lock of its own."""
 
 from __future__ import annotations
 
@@ -53,3 +53,18 @@ def test_a_run_that_failed_leaves_the_lock_free() -> None:
         raise ValueError("broken")
     with lock.machine_lock(seconds=0):
         pass
+
+
+def test_another_kind_of_work_has_a_lock_of_its_own_and_names_itself(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = str(tmp_path / "drain.lock")
+    refused = pytest.raises(Failure, match=f"^another drain still works here; 'fuser -v {own}'")
+    with (
+        lock.machine_lock(),
+        lock.hold(own, "another drain", 5),
+        refused,
+        lock.hold(own, "another drain", 0.1),
+    ):
+        raise AssertionError("two drains at once")
+    assert capsys.readouterr().err == "another drain still works on this machine; waiting for it\n"

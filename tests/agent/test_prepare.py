@@ -1,18 +1,17 @@
-"""Preparation: packages that are missing, drop-ins of this machine, and no other machine's architecture."""
+"""Preparation: its order, drop-ins of this machine, and no other machine's architecture."""
 
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from components.agent import downloads, machine_facts, prepare
+from components.agent import cloud, cloud_init, disks, downloads, machine_facts, packages, prepare
 from components.agent.evidence import Failure
 
 FACTS = machine_facts.Facts(
@@ -23,81 +22,66 @@ FACTS = machine_facts.Facts(
     container=True,
     resolver="/etc/resolv.conf",
 )
+PROVIDER = "aws:///eu-central-1a/i-0123456789abcdef0"
 
 
 @pytest.fixture
-def commands(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What would have been run."""
-    run: list[str] = []
-    monkeypatch.setattr(prepare, "command", lambda *words, timeout=60: run.append(" ".join(words)))
-    return run
+def order(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What prepare does, in order; nothing of it is done."""
+    done: list[str] = []
 
+    def note(words: str) -> Callable[..., None]:
+        return lambda *_, **__: done.append(words)
 
-def dpkg(monkeypatch: pytest.MonkeyPatch, listed: str) -> None:
-    asked: Callable[..., SimpleNamespace] = lambda *_, **__: SimpleNamespace(stdout=listed)  # noqa: E731
-    monkeypatch.setattr(subprocess, "run", asked)
-
-
-def test_packages_that_are_installed_cost_nothing(
-    monkeypatch: pytest.MonkeyPatch, commands: list[str]
-) -> None:
-    dpkg(monkeypatch, "haproxy installed\nsocat installed\n")
-    prepare._install_packages(["haproxy", "socat"])
-    assert commands == []
-
-
-def test_only_what_is_missing_or_was_removed_is_installed(
-    monkeypatch: pytest.MonkeyPatch, commands: list[str]
-) -> None:
-    dpkg(monkeypatch, "conntrack installed\nsocat config-files\n")
-    prepare._install_packages(["conntrack", "socat", "ethtool"])
-    apt = "env DEBIAN_FRONTEND=noninteractive apt-get --quiet --yes -o DPkg::Lock::Timeout=300"
-    assert commands == [f"{apt} update", f"{apt} install --no-install-recommends socat ethtool"]
-
-
-@pytest.mark.parametrize("enabled", [True, False])
-def test_haproxys_own_service_is_switched_off_whenever_it_is_enabled_whoever_installed_it(
-    monkeypatch: pytest.MonkeyPatch, commands: list[str], enabled: bool
-) -> None:
-    asked: list[str] = []
-
-    def succeeds(*words: str) -> bool:
-        asked.append(" ".join(words))
-        return enabled
-
-    monkeypatch.setattr(prepare, "succeeds", succeeds)
-    prepare._silence_haproxy()
-    assert asked == ["systemctl is-enabled --quiet haproxy.service"]
-    assert commands == (["systemctl disable --now haproxy.service"] if enabled else [])
-
-
-def test_haproxy_is_silenced_although_its_package_was_there_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a host of the operator's no package is missing, so nothing is installed."""
-    order: list[str] = []
+    monkeypatch.setattr(cloud_init, "wait", note("cloud-init"))
     monkeypatch.setattr(machine_facts, "check_distribution", lambda _text: "debian 12")
     monkeypatch.setattr(machine_facts, "architecture", lambda: "amd64")
     monkeypatch.setattr(os, "makedirs", lambda *_, **__: None)
     monkeypatch.setattr(prepare, "machine_lock", nullcontext)
-    monkeypatch.setattr(prepare, "_install_packages", lambda _wanted: None)
-    monkeypatch.setattr(prepare, "_silence_haproxy", lambda: order.append("silenced"))
+    monkeypatch.setattr(packages, "install", note("packages"))
+    monkeypatch.setattr(packages, "silence_haproxy", note("haproxy"))
+    monkeypatch.setattr(prepare, "_make_user", lambda name, _home: done.append(f"user {name}"))
+    monkeypatch.setattr(disks, "mount", lambda wanted: done.append(f"{len(wanted)} disks"))
     monkeypatch.setattr(machine_facts, "find", lambda: FACTS)
     monkeypatch.setattr(
-        prepare, "_apply_kernel_files", lambda _files, *, container: order.append(f"container {container}")
+        prepare, "_apply_kernel_files", lambda _files, *, container: done.append(f"container {container}")
+    )
+    monkeypatch.setattr(cloud, "provider_id", lambda asked: PROVIDER if asked == "aws" else None)
+    monkeypatch.setattr(
+        prepare, "write_file", lambda path, *_: done.append(f"wrote {os.path.basename(path)}")
     )
     monkeypatch.setattr(downloads, "stage", lambda _artifacts: 0)
-    machine = {"architecture": "amd64", "node": False}
-    told = prepare.run(
-        {
-            "machine": machine,
-            "packages": [],
-            "users": {},
-            "kernel_files": {},
-            "artifacts": [],
-            "identity": "i",
-        }
-    )
-    assert order == ["silenced", "container True"]
+    return done
+
+
+def bundle(*, node: bool, **more: object) -> dict[str, Any]:
+    return {
+        "machine": {"architecture": "amd64", "node": node},
+        "packages": [],
+        "users": {"etcd": "/var/lib/etcd"},
+        "pods": "172.20.0.0/16",
+        "kernel_files": {},
+        "artifacts": [],
+        "identity": "i",
+        **more,
+    }
+
+
+def test_cloud_init_comes_first_and_users_are_there_before_the_disks_that_they_own(order: list[str]) -> None:
+    prepare.run(bundle(node=False, disks=[{"mount": "/var/lib/etcd"}]))
+    assert order == ["cloud-init", "packages", "haproxy", "user etcd", "1 disks", "container True"]
+
+
+def test_a_machine_outside_of_a_cloud_reports_the_facts_that_it_always_did(order: list[str]) -> None:
+    told = prepare.run(bundle(node=False))
+    assert order[4] == "0 disks"
     assert told == {"system": "debian 12", "identity": "i", "facts": asdict(FACTS)}
+
+
+def test_a_clouds_identity_is_a_fact_so_that_activate_runs_when_it_changes(order: list[str]) -> None:
+    told = prepare.run(bundle(node=True, cloud="aws"))
+    assert told["facts"] == asdict(FACTS) | {"provider_id": PROVIDER}
+    assert order[-3:] == ["wrote 50-machine.conf", "wrote 50-machine.toml", "wrote 60-cloud.conf"]
 
 
 def test_a_machine_of_another_architecture_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,8 +96,9 @@ def test_a_machine_of_another_architecture_is_refused(monkeypatch: pytest.Monkey
 def test_a_drop_in_that_the_machine_needs_no_more_goes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    paths = [str(tmp_path / name) for name in ("kubelet.conf", "policies.conf")]
-    monkeypatch.setattr(machine_facts, "DROP_INS", tuple(paths))
+    paths = [str(tmp_path / name) for name in ("kubelet.conf", "policies.conf", "60-cloud.conf")]
+    monkeypatch.setattr(machine_facts, "DROP_INS", tuple(paths[:2]))
+    monkeypatch.setattr(cloud, "DROP_IN", paths[2])
     prepare._plant_drop_ins(dict.fromkeys(paths, "1"))
     prepare._plant_drop_ins({paths[0]: "2"})
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("kubelet.conf", "2")]

@@ -73,8 +73,16 @@ def test_another_process_with_another_hash_seed_makes_the_same_bundle() -> None:
 @pytest.mark.parametrize(
     ("phase", "modules"),
     [
-        ("prepare", {"downloads", "evidence", "loader", "lock", "machine_facts", "prepare"}),
+        (
+            "prepare",
+            {
+                *("cloud", "cloud_init", "disks", "downloads", "evidence", "loader", "lock"),
+                *("machine_facts", "packages", "prepare"),
+            },
+        ),
         ("activate", {"activate", "clock", "etcd", "evidence", "files", "loader", "lock", "units"}),
+        ("rotate_host_key", {"evidence", "loader", "lock", "rotate_host_key"}),
+        ("drain", {"drain", "evidence", "loader", "lock", "nodes", "pod_budgets"}),
         ("operate", {"evidence", "files", "loader", "lock", "nodes", "operate", "units"}),
     ],
 )

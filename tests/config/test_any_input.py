@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from config.settings import SettingsError, load_settings
 from config.stack_file import settings_of_stack_file
-from tests.config.clusters import HOSTS_FILE, LAB_FILE, cluster_of
+from tests.config.clusters import HOSTS_FILE, LAB_FILE, cluster_of, dev, prod
 
 Path = tuple[str | int, ...]
 
-KEYS: st.SearchStrategy[Any] = st.sampled_from(["name", "count", "kind", "hosts", "ssh", "block"]) | st.text(
-    max_size=8
-)
+KEYS: st.SearchStrategy[Any] = st.sampled_from(
+    ["name", "count", "kind", "hosts", "ssh", "block", "aws", "zones", "vpc"]
+) | st.text(max_size=8)
 JUNK = st.recursive(
     st.none()
     | st.booleans()
@@ -25,7 +25,7 @@ JUNK = st.recursive(
     | st.floats()
     | st.text(max_size=40)
     | st.sampled_from(
-        ["", "lab", "hosts", "172.31.0.0/16", "172.31.0.10", "cp-0", "general", 0, 3, -1, 10**400]
+        ["", "lab", "hosts", "172.31.0.0/16", "172.31.0.10", "cp-0", "general", "aws", "a", 0, 3, -1, 10**400]
     ),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),
     max_leaves=6,
@@ -68,7 +68,20 @@ def replaced(value: Any, path: Path, junk: Any) -> Any:
     return [replaced(item, tuple(rest), junk) if index == key else item for index, item in enumerate(value)]
 
 
-BASES = [{**cluster_of(LAB_FILE), **FULL}, cluster_of(LAB_FILE), cluster_of(HOSTS_FILE)]
+VPC = {
+    "id": "vpc-0123456789abcdef0",
+    "machineSubnets": {"a": {"id": "subnet-0123456789abcdef0", "cidr": "172.31.0.0/20"}},
+    "balancerSubnets": {"a": "subnet-0123456789abcdef1"},
+}
+GIVEN_VPC = {"kind": "aws", "images": {"arm64": "ami-0123456789abcdef0"}, "zones": ["a"], "vpc": VPC}
+BASES = [
+    {**cluster_of(LAB_FILE), **FULL},
+    cluster_of(LAB_FILE),
+    cluster_of(HOSTS_FILE),
+    dev(replace=["worker-general-0"]),
+    prod(),
+    dev(platform={**GIVEN_VPC, "adminCidrs": ["203.0.113.0/24"], "tags": {"team": "platform"}}),
+]
 
 
 def problems_of(load: Callable[[], object]) -> list[str]:
@@ -97,7 +110,7 @@ def test_an_unknown_key_at_any_place_is_told_with_its_place(
     base: dict[str, Any], data: st.DataObject
 ) -> None:
     mappings = [path for path in places(base) if isinstance(at(base, path), dict)]
-    free = ("labels", "digests", "extraArgs")
+    free = ("labels", "digests", "extraArgs", "tags", "machineSubnets", "balancerSubnets")
     path = data.draw(st.sampled_from([path for path in mappings if not path or path[-1] not in free]))
     value = replaced(base, path, {**at(base, path), "zzqq": 1})
     [problem] = problems_of(lambda: load_settings(value, "Pulumi.test.yaml"))

@@ -12,9 +12,9 @@ import yaml
 
 from config.schema import SCHEMA_FILE, schema_text
 from config.stack_file import KEY
-from tests.config.clusters import HOSTS_FILE, LAB_FILE
+from tests.config.clusters import AWS_FILE, HOSTS_FILE, LAB_FILE, PROD_FILE
 
-STACK_FILES = [LAB_FILE, HOSTS_FILE]
+STACK_FILES = [LAB_FILE, HOSTS_FILE, AWS_FILE, PROD_FILE]
 
 
 def validator() -> jsonschema.Draft202012Validator:
@@ -61,6 +61,33 @@ def test_a_second_key_of_hardways_own_is_marked_and_another_providers_is_not() -
     content["config"]["aws:region"] = "eu-central-1"
     assert list(validator().iter_errors(content)) == []
     content["config"]["hardway:workerPools"] = []
+    assert len(list(validator().iter_errors(content))) == 1
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"zones": ["e"]},
+        {"images": {"arm64": "ami-1"}},
+        {"adminCidrs": ["203.0.113.0"]},
+        {"vpc": {"id": "vpc-0123456789abcdef0", "machineSubnets": {"x": {}}}},
+        {"ssh": {"via": "vpn"}},
+        {"tags": {"aws:x": "y"}},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_an_editor_marks_what_one_value_of_aws_alone_has_wrong(changes: dict[str, Any]) -> None:
+    content = yaml.safe_load(AWS_FILE.read_text())
+    content["config"][KEY]["platform"].update(changes)
+    assert len(list(validator().iter_errors(content))) >= 1
+
+
+@pytest.mark.parametrize("region", [None, "eu-central-1a", "Frankfurt", 1])
+def test_an_editor_marks_a_region_that_is_missing_or_wrong_on_aws(region: object) -> None:
+    content = yaml.safe_load(AWS_FILE.read_text())
+    content["config"]["aws:region"] = region
+    if region is None:
+        del content["config"]["aws:region"]
     assert len(list(validator().iter_errors(content))) == 1
 
 

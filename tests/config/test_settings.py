@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from config.settings import SettingsError, load_settings, machine_counts, storage_add_on
 from config.stack_file import settings_of_stack_file
-from tests.config.clusters import HOSTS_FILE, LAB_FILE, hosts, lab
+from tests.config.clusters import AWS_FILE, HOSTS_FILE, LAB_FILE, PROD_FILE, dev, hosts, lab, prod
 
 INVALID = sorted((Path(__file__).parent / "invalid").glob("*.yaml"))
 UPDATE = os.environ.get("HARDWAY_UPDATE_GOLDEN") == "1"
@@ -36,7 +37,8 @@ def test_an_invalid_file_gets_exactly_its_message(path: Path) -> None:
 def test_every_message_belongs_to_an_invalid_file() -> None:
     folder = Path(__file__).parent / "invalid"
     assert {path.stem for path in folder.glob("*.txt")} == {path.stem for path in INVALID}
-    assert len(INVALID) >= 30
+    assert len(INVALID) >= 140
+    assert len([path for path in INVALID if path.stem.startswith("aws-")]) >= 40
 
 
 def test_no_message_speaks_the_words_of_pydantic() -> None:
@@ -57,6 +59,29 @@ def test_a_message_counts_its_mistakes_and_names_the_place_of_each(path: Path) -
 @pytest.mark.parametrize("path", [LAB_FILE, HOSTS_FILE], ids=lambda path: path.name)
 def test_the_stack_files_of_the_repository_are_valid(path: Path) -> None:
     settings_of_stack_file(path.read_text(), path.name)
+
+
+@pytest.mark.parametrize("path", [AWS_FILE, PROD_FILE], ids=lambda path: path.name)
+def test_the_files_for_aws_lack_nothing_but_digests(path: Path) -> None:
+    """Until `make lock` has filled the committed lock; afterwards they lack nothing."""
+    try:
+        settings_of_stack_file(path.read_text(), path.name)
+    except SettingsError as error:
+        [problem] = error.problems
+        assert problem.startswith(f"{path.name}: cluster.artifacts.digests: no sha256 is known for ")
+        assert "`make lock`" in problem
+
+
+@pytest.mark.parametrize("value", [dev(), prod()], ids=["dev", "prod"])
+def test_the_settings_for_aws_are_valid_once_digests_are_known(value: dict[str, Any]) -> None:
+    assert load_settings(value, "Pulumi.test.yaml").platform.kind == "aws"
+
+
+def test_mistakes_beside_the_settings_are_told_with_those_in_them() -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(lab(name="Lab"), "Pulumi.test.yaml", [("config.aws:region", "is missing")])
+    places = [problem.split(": ")[1] for problem in caught.value.problems]
+    assert places == ["config.aws:region", "cluster.name"]
 
 
 def test_a_secret_in_a_wrong_place_is_not_repeated() -> None:

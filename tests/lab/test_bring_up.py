@@ -1,13 +1,14 @@
 """`make up` and `make down` around the engine: whose lab it is, and which machines lost their disks."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from lab import backend, bring_up, fileserver, machines, network, paths, stack, sweep
+from lab import backend, bring_up, fileserver, machines, network, paths, plugins, stack, sweep
 from lab.errors import LabError
 from lab.machines import Machine
 from lab.stack import Stack
@@ -176,6 +177,74 @@ def test_the_state_and_not_the_last_good_outputs_tells_what_was_lost(
     confirm(lab, cp_0="old", cp_1="b")
     have(monkeypatch, cp_0="new", cp_1="b")
     assert bring_up._lost_machines(lab) == []
+
+
+# Platform aws runs on official plugins only
+
+AWS = """\
+config:
+  aws:region: eu-central-1
+  hardway:cluster:
+    name: dev
+    platform: {kind: aws}
+"""
+
+
+@pytest.fixture
+def dev(lab: Stack, monkeypatch: pytest.MonkeyPatch) -> Stack:
+    """A stack on aws, on a computer without official plugins; nothing but reading its file is allowed."""
+    (paths.PROJECT / "Pulumi.dev.yaml").write_text(AWS)
+    monkeypatch.setattr(bring_up, "_plan", lambda _: SimpleNamespace())
+
+    def refuse() -> None:
+        raise LabError("official plugins")
+
+    def touched(*_: object, **__: object) -> None:
+        pytest.fail("touched something")
+
+    monkeypatch.setattr(plugins, "require_official", refuse)
+    for module, names in (
+        (backend, ("prepare", "release_dead_locks", "forget", "is_locked_out")),
+        (stack, ("ensure", "run", "run_filtered", "capture", "exists")),
+        (bring_up, ("_sweep", "_destroy", "_check_owner")),
+    ):
+        for name in names:
+            monkeypatch.setattr(module, name, touched)
+    return Stack("dev")
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        lambda one: bring_up.up(one, []),
+        lambda one: bring_up.down(one, []),
+        lambda one: bring_up.preview(one, [], whole=False),
+        bring_up.refresh,
+    ],
+    ids=["up", "down", "preview", "env"],
+)
+def test_on_aws_stand_ins_are_refused_before_anything_is_touched(
+    dev: Stack, verb: Callable[[Stack], object]
+) -> None:
+    before = sorted(paths.PROJECT.rglob("*"))
+    with pytest.raises(LabError, match=r"^official plugins$"):
+        verb(dev)
+    assert sorted(paths.PROJECT.rglob("*")) == before
+
+
+def test_the_lab_is_never_asked_for_official_plugins(lab: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plugins, "require_official", lambda: pytest.fail("asked"))
+    bring_up.refresh(lab)
+
+
+def test_the_plan_knows_the_region_of_the_stack_file(lab: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
+    (paths.PROJECT / "Pulumi.dev.yaml").write_text(AWS)
+    planned: list[str] = []
+    monkeypatch.setattr(bring_up, "load_settings", lambda value, _source: value["platform"]["kind"])
+    monkeypatch.setattr(bring_up, "plan_cluster", lambda kind, *, region: planned.append(f"{kind} {region}"))
+    bring_up._plan(Stack("dev"))
+    bring_up._plan(lab)
+    assert planned == ["aws eu-central-1", "lab "]
 
 
 # What stands in the way

@@ -1,6 +1,7 @@
 """One stack on this computer: its generated configuration, the way in by SSH, what its state tells."""
 
 import json
+import shlex
 import stat
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,26 @@ def test_another_platforms_stack_runs_on_its_committed_file(lab: Stack) -> None:
     assert lab.config == lab.folder / "Pulumi.lab.yaml"
 
 
+def test_the_region_is_pulumis_own_setting_and_only_aws_has_one(lab: Stack) -> None:
+    dev = Stack("dev")
+    dev.source.write_text(
+        COMMITTED.replace("kind: lab", "kind: aws").replace("config:", "config:\n  aws:region: eu-west-1")
+    )
+    lab.source.write_text(COMMITTED.replace("config:", "config:\n  aws:region: eu-west-1"))
+    assert (dev.kind, dev.region) == ("aws", "eu-west-1")
+    assert (lab.kind, lab.region) == ("lab", "")
+
+
+@pytest.mark.parametrize("line", ["", "\n  aws:region:", "\n  aws:region: 1", "\n  aws:region: ''"])
+def test_a_stack_on_aws_without_a_region_is_refused(lab: Stack, line: str) -> None:
+    text = COMMITTED.replace("kind: lab", "kind: aws").replace("config:", f"config:{line}")
+    Stack("dev").source.write_text(text)
+    with pytest.raises(
+        LabError, match=r"^Pulumi\.dev\.yaml: config\.aws:region is missing; platform aws needs it"
+    ):
+        _ = Stack("dev").region
+
+
 @pytest.mark.parametrize("text", [None, "config: {}", "config: [", "config:\n  hardway:cluster: 1\n"])
 def test_a_stack_file_that_cannot_be_used_is_one_clear_error(lab: Stack, text: str | None) -> None:
     if text is None:
@@ -128,6 +149,33 @@ def test_ssh_trusts_the_pinned_key_of_that_name_and_nothing_of_the_users(lab: St
     assert given["UserKnownHostsFile"] == str(lab.folder / "known_hosts")
     assert given["IdentitiesOnly"] == "yes"
     assert line[1:5] == ["-F", "none", "-i", str(lab.folder / "ssh_key")]
+
+
+def test_ssh_goes_through_a_bastion_whose_host_key_is_pinned_too(
+    lab: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outputs = {
+        "kubeconfig": "",
+        "sshPrivateKey": "",
+        "sshHostKeys": {"cp-0": "ssh-ed25519 AAAA"},
+        "machines": {"cp-0": CP_0},
+        "sshProxy": {"host": "192.0.2.7", "user": "hardway", "hostKey": "ssh-ed25519 BBBB\n"},
+    }
+    monkeypatch.setattr(stack, "capture", lambda _line: json.dumps(outputs))
+    stack.save_outputs(lab)
+    assert (lab.folder / "known_hosts").read_text() == "cp-0 ssh-ed25519 AAAA\nbastion ssh-ed25519 BBBB\n"
+    proxy = shlex.split(options(stack.ssh_command(lab, "cp-0", None))["ProxyCommand"])
+    assert proxy[-3:] == ["-W", "%h:%p", "hardway@192.0.2.7"]
+    given = options(proxy)
+    assert given["HostKeyAlias"] == "bastion"
+    assert given["StrictHostKeyChecking"] == "yes"
+    assert given["UserKnownHostsFile"] == str(lab.folder / "known_hosts")
+    assert proxy[1:5] == ["-F", "none", "-i", str(lab.folder / "ssh_key")]
+
+
+def test_without_a_bastion_ssh_goes_straight(lab: Stack) -> None:
+    save(lab, cp_0=CP_0)
+    assert "ProxyCommand" not in options(stack.ssh_command(lab, "cp-0", None))
 
 
 def test_a_machine_that_is_not_there_is_refused_with_those_that_are(lab: Stack) -> None:

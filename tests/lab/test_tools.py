@@ -1,5 +1,6 @@
 """Tools: only what is missing is installed, official plugins win, and every refusal names the way out."""
 
+import argparse
 import fcntl
 import hashlib
 import io
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from lab import __main__ as command_line
 from lab import builds, engine, go, packages, paths, plugins, publishers, tools, virtualenv
 from lab.errors import LabError
 from lab.exclusive import exclusive
@@ -318,6 +320,131 @@ def test_a_failed_official_install_leaves_the_stand_in(monkeypatch: pytest.Monke
     monkeypatch.setattr(subprocess, "run", install)
     plugins.ensure()
     assert plugins.stand_ins() == ["command", "tls"]
+
+
+def test_every_plugin_has_the_version_of_its_python_package() -> None:
+    pinned = (Path(tools.__file__).resolve().parent.parent / "requirements.txt").read_text().splitlines()
+    assert [f"pulumi-{name}=={version}" for name, version in plugins.VERSIONS.items()] == [
+        line for line in pinned if line.startswith("pulumi-")
+    ]
+
+
+def test_the_lab_never_asks_for_the_plugin_that_it_has_no_stand_in_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(go, "run", Recorder())
+    provider_sources("package one")
+    plugins.ensure()
+    assert not plugins._folder("aws").exists()
+
+
+def test_platform_aws_is_refused_before_anything_is_touched_where_official_plugins_cannot_be_had(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module, name in ((go, "run"), (virtualenv, "ensure"), (engine, "ensure"), (packages, "ensure")):
+        monkeypatch.setattr(module, name, lambda *_, **__: pytest.fail("touched"))
+    plugins._folder("tls").mkdir(parents=True)
+    plugins._program("tls").write_text("built")
+    plugins._marker("tls").write_text("digest\n")
+    before = sorted(cache.rglob("*"))
+    with pytest.raises(LabError) as refused:
+        tools.ensure("aws")
+    lines = str(refused.value).splitlines()
+    assert lines[0] == (
+        "platform aws needs Pulumi's official plugins, and these are not on this computer, nor does their publisher "
+        "answer from here: aws 7.29.0 (not installed), command 1.2.1 (not installed), "
+        "tls 5.3.1 (a stand-in of lab/providers)."
+    )
+    assert lines[1].startswith("Nothing was touched.")
+    assert [line.split()[6] for line in lines[3:]] == ["7.29.0", "1.2.1", "5.3.1"]
+    assert sorted(cache.rglob("*")) == before
+
+
+def official(name: str) -> None:
+    """Have an official plugin."""
+    plugins._folder(name).mkdir(parents=True)
+    plugins._program(name).write_text("official")
+
+
+@pytest.mark.parametrize("spoilt", ["stand-in", "partial", "absent"])
+@pytest.mark.parametrize("name", ["aws", "command", "tls"])
+def test_each_of_the_three_plugins_has_to_be_whole_and_official(name: str, spoilt: str) -> None:
+    for one in plugins.VERSIONS:
+        official(one)
+    plugins.require_official()
+    if spoilt == "stand-in":
+        plugins._marker(name).write_text("digest\n")
+    elif spoilt == "partial":
+        plugins._partial(name).touch()
+    else:
+        plugins._program(name).unlink()
+    with pytest.raises(LabError, match=rf"answer from here: {name} \S+ \("):
+        plugins.require_official()
+
+
+def test_official_plugins_are_installed_where_their_publisher_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    installed: list[str] = []
+
+    def install(command: Sequence[str], **_: object) -> subprocess.CompletedProcess[str]:
+        installed.append(f"{command[4]} {command[5]}")
+        official(command[4])
+        return subprocess.CompletedProcess(list(command), 0)
+
+    monkeypatch.setattr(publishers, "_answers", {"get.pulumi.com": True})
+    monkeypatch.setattr(engine, "ensure", lambda: Path("/pulumi"))
+    monkeypatch.setattr(subprocess, "run", install)
+    official("tls")
+    plugins.require_official()
+    plugins.require_official()
+    assert installed == ["aws 7.29.0", "command 1.2.1"]
+
+
+def test_a_plugin_whose_download_breaks_off_is_refused_and_not_replaced_by_a_stand_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def install(command: Sequence[str], **_: object) -> subprocess.CompletedProcess[str]:
+        raise subprocess.CalledProcessError(1, list(command))
+
+    monkeypatch.setattr(publishers, "_answers", {"get.pulumi.com": True})
+    monkeypatch.setattr(engine, "ensure", lambda: Path("/pulumi"))
+    monkeypatch.setattr(subprocess, "run", install)
+    monkeypatch.setattr(go, "run", lambda *_, **__: pytest.fail("built a stand-in"))
+    with pytest.raises(LabError, match=r"aws 7\.29\.0 \(not installed\)"):
+        plugins.require_official()
+
+
+def test_platform_aws_needs_neither_root_nor_debian_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in plugins.VERSIONS:
+        official(name)
+    done: list[str] = []
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(packages, "ensure", lambda: pytest.fail("asked for packages"))
+    monkeypatch.setattr(virtualenv, "ensure", lambda: done.append("environment"))
+    monkeypatch.setattr(engine, "ensure", lambda: done.append("engine"))
+    tools.ensure("aws")
+    assert done == ["environment", "engine"]
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("config:\n  hardway:cluster:\n    platform:\n      kind: aws\n", "aws"),
+        ("config:\n  hardway:cluster:\n    platform: {kind: hosts}\n", "hosts"),
+        ("config: [", "lab"),
+        (None, "lab"),
+    ],
+    ids=["aws", "hosts", "unreadable", "absent"],
+)
+def test_which_tools_are_needed_is_known_before_any_package_is_installed(text: str | None, kind: str) -> None:
+    if text is not None:
+        (paths.PROJECT / "Pulumi.dev.yaml").write_text(text)
+    assert command_line._kind(argparse.Namespace(stack="dev")) == kind
+
+
+def test_a_command_without_a_stack_gets_the_labs_tools() -> None:
+    assert command_line._kind(argparse.Namespace()) == "lab"
 
 
 def test_missing_provider_sources_are_one_clear_error() -> None:

@@ -1,164 +1,92 @@
 """The whole program under a monitor that records what the engine would get.
 
 Unlike Pulumi's own mocks it refuses a second resource of the same URN, as the engine does, and keeps what a
-mock throws away: parents, dependencies, secrets as such. Providers are stood in for by made-up outputs; every
-private key holds a sentinel by which a leak is found.
+mock throws away: parents, dependencies, options, secrets as such. Providers are stood in for by made-up outputs.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import runpy
 import signal
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from types import SimpleNamespace
 from typing import Any
 
-from google.protobuf import empty_pb2, struct_pb2  # type: ignore[import-untyped]
-from pulumi.runtime import config, mocks, rpc
-from pulumi.runtime.proto import resource_pb2
+from google.protobuf import empty_pb2  # type: ignore[import-untyped]
+from pulumi.runtime import config, mocks
+from pulumi.runtime.proto import engine_pb2, provider_pb2, resource_pb2
 from pulumi.runtime.settings import configure, reset_options
 from pulumi.runtime.stack import run_in_stack
 
 from components import bundle
+from tests.program import made_up
+from tests.program.made_up import REMOTE
+from tests.program.wire import Secret, is_known, plain, plain_struct, struct
 
 PROJECT = Path(__file__).parents[2]
-SIGNATURE, SECRET = rpc._special_sig_key, rpc._special_secret_sig
-UNKNOWN = rpc.UNKNOWN
-
-PRIVATE_KEY = "tls:index/privateKey:PrivateKey"
-SELF_SIGNED = "tls:index/selfSignedCert:SelfSignedCert"
-CERT_REQUEST = "tls:index/certRequest:CertRequest"
-LOCALLY_SIGNED = "tls:index/locallySignedCert:LocallySignedCert"
-REMOTE = "command:remote:Command"
-LOCAL = "command:local:Command"
-
-
-@dataclass(frozen=True)
-class Secret:
-    """A value that the engine was told to encrypt."""
-
-    value: Any
+REGION = "eu-central-1"
 
 
 @dataclass(frozen=True)
 class Resource:
-    """One registration, as the engine would get it."""
+    """One registration, as the engine would get it; references to others are their URNs."""
 
     urn: str
     type: str
     name: str
     custom: bool
     parent: str
+    provider: str
     inputs: dict[str, Any]
     dependencies: frozenset[str]
     input_dependencies: dict[str, frozenset[str]]
     delete_before_replace: bool
+    deleted_with: str
+    protect: bool
+    ignore_changes: tuple[str, ...]
     replacement_trigger: Any
+    aliases: tuple[str, ...]
 
     @property
     def parent_type(self) -> str:
         """The type of the resource above it, "" below nothing."""
         return self.parent.split("::")[2].split("$")[-1] if self.parent else ""
 
-
-def plain(value: struct_pb2.Value) -> Any:
-    """A value on the wire as Python's, secrets marked as such."""
-    kind = value.WhichOneof("kind")
-    if kind == "struct_value":
-        fields = {key: plain(one) for key, one in value.struct_value.fields.items()}
-        return Secret(fields["value"]) if fields.get(SIGNATURE) == SECRET else fields
-    if kind == "list_value":
-        return [plain(one) for one in value.list_value.values]
-    if kind == "number_value":
-        return int(value.number_value) if value.number_value.is_integer() else value.number_value
-    return None if kind in (None, "null_value") else getattr(value, kind)
+    @property
+    def waits(self) -> frozenset[str]:
+        """What is registered before it: its dependencies, its parent and its provider."""
+        return self.dependencies | ({self.parent, self.provider} - {""})
 
 
-def plain_struct(struct: struct_pb2.Struct) -> dict[str, Any]:
-    """The same for a whole object."""
-    return {key: plain(value) for key, value in struct.fields.items()}
-
-
-def open_up(value: Any) -> Any:
-    """A value without its marks of secrecy."""
-    if isinstance(value, Secret):
-        return open_up(value.value)
-    if isinstance(value, dict):
-        return {key: open_up(one) for key, one in value.items()}
-    return [open_up(one) for one in value] if isinstance(value, list) else value
-
-
-def strings(value: Any, path: str = "", secret: bool = False) -> Iterator[tuple[str, str, bool]]:
-    """Every text in a value, its keys included: its path, itself, and whether it is secret there."""
-    if isinstance(value, Secret):
-        yield from strings(value.value, path, True)
-    elif isinstance(value, dict):
-        for key, one in value.items():
-            yield path, key, secret
-            yield from strings(one, f"{path}.{key}".lstrip("."), secret)
-    elif isinstance(value, list):
-        for one in value:
-            yield from strings(one, path, secret)
-    elif isinstance(value, str):
-        yield path, value, secret
-
-
-def sentinel(name: str, kind: str) -> str:
-    """The text of a made-up private key; its middle occurs nowhere else."""
-    middle = hashlib.sha512(f"{name} {kind}".encode()).hexdigest()
-    return f"-----BEGIN PRIVATE KEY-----\n{middle}\n-----END PRIVATE KEY-----\n"
-
-
-KEY_KINDS = ("privateKeyPem", "privateKeyPemPkcs8", "privateKeyOpenssh")
-
-
-def facts_of(machine: str) -> dict[str, Any]:
-    """What prepare would find on a made-up machine."""
-    return {"cgroup_v2": True, "swap": False, "resolver": f"/etc/resolv.conf of {machine}"}
-
-
-def made_up_outputs(resource: Resource) -> dict[str, Any]:
-    """What a provider would answer; only what is a secret there is one here."""
-    type_, name = resource.type, resource.name
-    if type_ == PRIVATE_KEY:
-        return {
-            **{kind: Secret(sentinel(name, kind)) for kind in KEY_KINDS},
-            "publicKeyPem": f"public key of {name}",
-            "publicKeyOpenssh": f"ssh-ed25519 {name}",
-        }
-    if type_ == CERT_REQUEST:
-        return {"certRequestPem": f"request of {name}"}
-    if type_ in (SELF_SIGNED, LOCALLY_SIGNED):
-        return {"certPem": f"certificate of {name}", "validityEndTime": "2027-01-02T03:04:05Z"}
-    if type_ == LOCAL:
-        return {"stdout": Secret(json.dumps({"identity": f"nonce of {name}"}))}
-    if type_ == REMOTE:
-        document = bundle.decode(resource.inputs["stdin"].value)
-        answer = {key: document.get(key) for key in ("digest", "identity", "versions")}
-        if document["phase"] == "prepare":
-            answer["facts"] = facts_of(name.removeprefix("prepare-"))
-        return {"stdout": Secret(json.dumps(answer))}
-    raise AssertionError(f"the program makes a {type_}, which no test knows")
-
-
-def _wire(value: Any) -> Any:
-    if isinstance(value, Secret):
-        return {SIGNATURE: SECRET, "value": _wire(value.value)}
-    if isinstance(value, dict):
-        return {key: _wire(one) for key, one in value.items()}
-    return [_wire(one) for one in value] if isinstance(value, list) else value
-
-
-def _struct(values: dict[str, Any]) -> struct_pb2.Struct:
-    struct = struct_pb2.Struct()
-    struct.update(_wire(values))
-    return struct
+def _recorded(request: resource_pb2.RegisterResourceRequest) -> Resource:
+    above = request.parent.split("::")[2] + "$" if request.parent else ""
+    above = "" if above == "pulumi:pulumi:Stack$" else above
+    return Resource(
+        urn=f"urn:pulumi:test::hardway::{above}{request.type}::{request.name}",
+        type=request.type,
+        name=request.name,
+        custom=request.custom,
+        parent=request.parent,
+        provider=request.provider.rpartition("::")[0],
+        inputs=plain_struct(request.object),
+        dependencies=frozenset(request.dependencies),
+        input_dependencies={
+            name: frozenset(one.urns) for name, one in request.propertyDependencies.items() if one.urns
+        },
+        delete_before_replace=request.deleteBeforeReplace,
+        deleted_with=request.deletedWith,
+        protect=request.protect,
+        ignore_changes=tuple(request.ignoreChanges),
+        replacement_trigger=plain(request.replacement_trigger),
+        aliases=tuple(alias.spec.type for alias in request.aliases),
+    )
 
 
 @dataclass
@@ -167,11 +95,15 @@ class Monitor:
 
     Attributes:
         preview: whether outputs of custom resources stay unknown.
+        last: what the stack's last run gave out, None before the first one.
+        stack: name of the stack.
         resources: by URN, in the order of their registration.
         outputs: what components and the stack registered, by URN.
     """
 
     preview: bool
+    last: Mapping[str, Any] | None = None
+    stack: str = "test"
     resources: dict[str, Resource] = field(default_factory=dict)
     outputs: dict[str, dict[str, Any]] = field(default_factory=dict)
     lock: Lock = field(default_factory=Lock)
@@ -180,32 +112,19 @@ class Monitor:
         self, request: resource_pb2.RegisterResourceRequest
     ) -> resource_pb2.RegisterResourceResponse:
         """Record one resource; a URN that is there already is refused."""
-        above = request.parent.split("::")[2] + "$" if request.parent else ""
-        above = "" if above == "pulumi:pulumi:Stack$" else above
-        urn = f"urn:pulumi:test::hardway::{above}{request.type}::{request.name}"
-        resource = Resource(
-            urn=urn,
-            type=request.type,
-            name=request.name,
-            custom=request.custom,
-            parent=request.parent,
-            inputs=plain_struct(request.object),
-            dependencies=frozenset(request.dependencies),
-            input_dependencies={
-                name: frozenset(one.urns) for name, one in request.propertyDependencies.items() if one.urns
-            },
-            delete_before_replace=request.deleteBeforeReplace,
-            replacement_trigger=plain(request.replacement_trigger),
-        )
+        resource = _recorded(request)
+        urn = resource.urn
         with self.lock:
             if urn in self.resources:
                 raise ValueError(f"two resources have the URN {urn}")
             self.resources[urn] = resource
-        echoed = {key: value for key, value in resource.inputs.items() if UNKNOWN not in _texts(value)}
+        echoed = {key: value for key, value in resource.inputs.items() if is_known(value)}
         if self.preview or not resource.custom:
-            return resource_pb2.RegisterResourceResponse(urn=urn, object=_struct(echoed))
-        made = made_up_outputs(resource)
-        return resource_pb2.RegisterResourceResponse(urn=urn, id=resource.name, object=_struct(echoed | made))
+            return resource_pb2.RegisterResourceResponse(urn=urn, object=struct(echoed))
+        made = made_up.made_up_outputs(resource.type, resource.name, resource.inputs)
+        return resource_pb2.RegisterResourceResponse(
+            urn=urn, id=made_up.made_up_id(resource.type, resource.name), object=struct(echoed | made)
+        )
 
     def RegisterResourceOutputs(  # noqa: N802
         self, request: resource_pb2.RegisterResourceOutputsRequest
@@ -213,6 +132,16 @@ class Monitor:
         """Record what a component or the stack gives out."""
         self.outputs[request.urn] = plain_struct(request.outputs)
         return empty_pb2.Empty()
+
+    def Invoke(self, request: resource_pb2.ResourceInvokeRequest) -> provider_pb2.InvokeResponse:  # noqa: N802
+        """The stack's own record, with a secret beside what is asked for; nobody else is asked anything."""
+        own = f"organization/hardway/{self.stack}"
+        asked = (request.tok, plain_struct(request.args))
+        if asked != ("pulumi:pulumi:readStackOutputs", {"name": own}):
+            raise AssertionError(f"the program looks something up: {asked}")
+        outputs = {} if self.last is None else {**self.last, "kubeconfig": Secret("the administrator's")}
+        answer = {"name": own, "outputs": outputs, "secretOutputNames": ["kubeconfig"] if outputs else []}
+        return provider_pb2.InvokeResponse(**{"return": struct(answer)})
 
     def SupportsFeature(self, request: resource_pb2.SupportsFeatureRequest) -> SimpleNamespace:  # noqa: N802
         """Everything but outputs as such, which would hide what they hold."""
@@ -227,8 +156,16 @@ class Monitor:
         return empty_pb2.Empty()
 
 
-def _texts(value: Any) -> set[str]:
-    return {text for _, text, _ in strings(value)}
+@dataclass
+class _Log:
+    """What the program tells the operator."""
+
+    lines: list[str] = field(default_factory=list)
+
+    def Log(self, request: engine_pb2.LogRequest) -> empty_pb2.Empty:  # noqa: N802
+        if request.severity >= engine_pb2.WARNING:
+            self.lines.append(request.message)
+        return empty_pb2.Empty()
 
 
 @dataclass(frozen=True)
@@ -239,11 +176,20 @@ class Run:
         resources: in the order of their registration, the stack left out.
         exports: what the stack gives out.
         outputs: what components registered, by URN.
+        told: warnings and errors for the operator.
+        warnings: what Python itself warned of meanwhile.
     """
 
     resources: tuple[Resource, ...]
     exports: dict[str, Any]
     outputs: dict[str, dict[str, Any]]
+    told: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @cached_property
+    def by_urn(self) -> dict[str, Resource]:
+        """Every resource by its URN."""
+        return {resource.urn: resource for resource in self.resources}
 
     def of_type(self, type_: str) -> dict[str, Resource]:
         """Resources of one type, by their logical names."""
@@ -262,26 +208,55 @@ class Run:
         urns = {resource.urn: resource.name for resource in self.of_type(REMOTE).values()}
         return {urns[urn] for urn in self.command(name).dependencies if urn in urns}
 
+    def after(self, urns: Iterable[str]) -> tuple[Resource, ...]:
+        """Everything that has to be there before any of these, however far back."""
+        found: set[str] = set()
+        waiting = [*urns]
+        while waiting:
+            resource = self.by_urn.get(waiting.pop())
+            new = resource.waits - found if resource else frozenset()
+            found |= new
+            waiting += new
+        return tuple(resource for resource in self.resources if resource.urn in found)
 
-def run_program(settings: Mapping[str, Any], *, preview: bool = False, stack: str = "test") -> Run:
-    """Run `__main__.py` on settings; raises whatever the program raises."""
-    monitor = Monitor(preview)
+
+def run_program(
+    settings: Mapping[str, Any],
+    *,
+    preview: bool = False,
+    stack: str = "test",
+    region: str | None = REGION,
+    last: Mapping[str, Any] | None = None,
+) -> Run:
+    """Run `__main__.py` on settings; raises whatever the program raises.
+
+    Args:
+        settings: value of `hardway:cluster`.
+        preview: whether the outputs of providers stay unknown.
+        stack: name of the stack.
+        region: value of `aws:region`, None for none.
+        last: what the stack's last run gave out, such as `{"machines": {...}}`.
+    """
+    monitor, log = Monitor(preview, last, stack=stack), _Log()
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     interrupt = signal.getsignal(signal.SIGINT)
     configure(
         mocks.MockSettings(  # type: ignore[no-untyped-call]
             monitor=monitor,
-            engine=mocks.MockEngine(None),
+            engine=log,
             project="hardway",
             stack=stack,
             dry_run=preview,
             organization="organization",
         )
     )
-    config.set_all_config({"hardway:cluster": json.dumps(settings)})
+    around = {} if region is None else {"aws:region": region}
+    config.set_all_config({"hardway:cluster": json.dumps(settings), **around})
     try:
-        loop.run_until_complete(run_in_stack(_main))
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            loop.run_until_complete(run_in_stack(_main))
     finally:
         signal.signal(signal.SIGINT, interrupt)
         reset_options()
@@ -291,7 +266,9 @@ def run_program(settings: Mapping[str, Any], *, preview: bool = False, stack: st
     root = next(urn for urn in monitor.resources if "pulumi:pulumi:Stack" in urn)
     exports = monitor.outputs.pop(root)
     resources = tuple(one for urn, one in monitor.resources.items() if urn != root)
-    return Run(resources, exports, monitor.outputs)
+    return Run(
+        resources, exports, monitor.outputs, tuple(log.lines), tuple(str(one.message) for one in caught)
+    )
 
 
 def _main() -> None:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import cache
+from importlib import import_module
 from typing import Any
+
+import pulumi_command.remote as _  # warns of a part of its own when it is loaded
 
 from tests.components.artifacts import MIRROR, all_digests
 from tests.components.trees import lab_settings
-from tests.config.clusters import plan_of
+from tests.config.clusters import any_digests, dev, plan_of, prod
 from tests.program.recording import Run, run_program
 
 
 def with_artifacts(value: dict[str, Any]) -> dict[str, Any]:
     """Settings with a mirror and a digest for everything, as the lab's generated configuration has them."""
-    digests = all_digests(plan_of(value))
+    mirrored = {**value, "artifacts": {"mirror": MIRROR, "digests": any_digests()}}
+    digests = all_digests(plan_of(mirrored))
     return {**value, "artifacts": {"mirror": MIRROR, "preloadImages": True, "digests": digests}}
 
 
@@ -23,21 +28,36 @@ def lab_with(**changes: Any) -> dict[str, Any]:
     return with_artifacts({**lab_settings(), **changes})
 
 
-def run_of(value: dict[str, Any], *, preview: bool = False) -> Run:
-    """The run of these settings, remembered."""
-    run = _remembered(json.dumps(value, sort_keys=True), preview)
+def run_of(value: Mapping[str, Any], *, preview: bool = False, last: Mapping[str, Any] | None = None) -> Run:
+    """The run of these settings, after a last run that gave out these machines, remembered."""
+    run = _remembered(json.dumps(value, sort_keys=True), preview, json.dumps(last, sort_keys=True))
     if isinstance(run, Exception):
         raise run
     return run
 
 
 @cache
-def _remembered(value: str, preview: bool) -> Run | Exception:
+def _remembered(value: str, preview: bool, last: str) -> Run | Exception:
     """A program that fails is remembered too: a hundred tests would each run it again."""
     try:
-        return run_program(json.loads(value), preview=preview)
+        settings = json.loads(value)
+        if settings["platform"]["kind"] == "aws":
+            # The SDK warns of parts of its own when it is loaded first; a run is to tell of the program's.
+            import_module("pulumi_aws")
+        before = json.loads(last)
+        return run_program(settings, preview=preview, last=None if before is None else {"machines": before})
     except Exception as error:
         return error
+
+
+def dev_run(*, preview: bool = False) -> Run:
+    """The small cluster on AWS."""
+    return run_of(dev(), preview=preview)
+
+
+def prod_run(*, preview: bool = False) -> Run:
+    """The large cluster on AWS."""
+    return run_of(prod(), preview=preview)
 
 
 def lab_run(*, preview: bool = False) -> Run:

@@ -11,27 +11,23 @@ import pytest
 from pulumi.runtime.proto import resource_pb2
 
 from components import bundle
-from components.node import ACTIVATE_SECONDS, PREPARE_SECONDS
+from components.node import ACTIVATE_SECONDS, LEAVE_SECONDS, PREPARE_SECONDS
 from tests.components.test_golden import GOLDEN, compare
 from tests.components.trees import single_host
 from tests.config.clusters import hosts
-from tests.program import recording
-from tests.program.recording import (
+from tests.program import made_up
+from tests.program.made_up import (
     CERT_REQUEST,
     LOCAL,
     LOCALLY_SIGNED,
     PRIVATE_KEY,
     REMOTE,
     SELF_SIGNED,
-    Monitor,
-    Run,
-    Secret,
     facts_of,
-    open_up,
-    plain_struct,
-    run_program,
 )
+from tests.program.recording import Monitor, Run, run_program
 from tests.program.runs import added, changed, lab_run, lab_with, run_of, with_artifacts
+from tests.program.wire import Secret, open_up, plain_struct
 
 CONTROL_PLANE = ("cp-0", "cp-1", "cp-2")
 WORKERS = ("worker-general-0", "worker-general-1")
@@ -64,9 +60,9 @@ def test_the_lab_is_exactly_these_many_resources(preview: bool) -> None:
         SELF_SIGNED: 3,
         CERT_REQUEST: 30,
         LOCALLY_SIGNED: 30,
-        REMOTE: 14,  # prepare and activate of 6 machines, add-ons, the gate
+        REMOTE: 16,  # prepare and activate of 6 machines, drains of 2, add-ons, the gate
         LOCAL: 7,  # the bridge and 6 machines
-        "hardway:index:Network": 1,
+        "hardway:index:LabNetwork": 1,
         "hardway:index:LabFleet": 1,
         "hardway:index:CertificateAuthority": 1,
         "hardway:index:ControlPlane": 1,
@@ -74,6 +70,7 @@ def test_the_lab_is_exactly_these_many_resources(preview: bool) -> None:
         "hardway:index:Kubeconfig": 1,
         "hardway:index:NodePrepare": 6,
         "hardway:index:NodeConfig": 6,
+        "hardway:index:NodeDrain": 2,
         "hardway:index:NodeTask": 2,
     }
 
@@ -108,6 +105,7 @@ PREPARED_WORKERS = {f"prepare-{name}" for name in WORKERS}
 ACTIVATED_CONTROL_PLANE = {f"activate-{name}" for name in CONTROL_PLANE}
 ORDER: dict[str, set[str]] = {
     **{f"prepare-{name}": set() for name in MACHINES},
+    **{f"drain-{name}": set() for name in WORKERS},
     "activate-cp-0": PREPARED_CONTROL_PLANE,
     "activate-cp-1": PREPARED_CONTROL_PLANE | {"activate-cp-0"},
     "activate-cp-2": PREPARED_CONTROL_PLANE | {"activate-cp-1"},
@@ -147,6 +145,7 @@ def test_no_command_takes_an_input_from_another_machine_but_the_gate() -> None:
     assert taken.pop("ready")
     assert taken == {
         "add-ons": set(),
+        **{f"drain-{name}": set() for name in WORKERS},
         **{f"prepare-{name}": set() for name in MACHINES},
         **{f"activate-{name}": {f"prepare-{name}"} for name in MACHINES},
     }
@@ -171,16 +170,46 @@ def test_one_time_steps_run_on_the_operations_machine_of_the_settings() -> None:
             assert open_up(run.command(step).inputs["connection"])["host"] == host
 
 
+DRAINS = {f"drain-{name}" for name in WORKERS}
+
+
 def test_every_command_line_is_the_constant_of_its_phase() -> None:
     for name, resource in lab_run().of_type(REMOTE).items():
         seconds = PREPARE_SECONDS if name.startswith("prepare-") else ACTIVATE_SECONDS
-        assert resource.inputs["create"] == bundle.remote_command(seconds), name
+        create = "true" if name in DRAINS else bundle.remote_command(seconds)
+        assert resource.inputs["create"] == create, name
+
+
+def test_a_drain_works_when_it_is_deleted_from_the_operations_machine_and_not_with_the_whole() -> None:
+    run = lab_run()
+    seed = run.of_type(PRIVATE_KEY)["secret-seed"].urn
+    for worker in WORKERS:
+        drain = run.command(f"drain-{worker}")
+        assert drain.inputs["delete"] == bundle.remote_command(LEAVE_SECONDS)
+        assert open_up(drain.inputs["connection"])["host"] == "172.31.0.10"
+        assert run.document(f"drain-{worker}")["node"] == worker
+        assert drain.deleted_with == seed
+
+
+def test_a_drain_is_deleted_before_the_machine_that_it_is_about() -> None:
+    """The engine deletes what depends on a resource before that, and in a replacement what takes its output."""
+    run = lab_run()
+    for worker in WORKERS:
+        drain, made = run.command(f"drain-{worker}"), run.of_type(LOCAL)[f"machine-{worker}"].urn
+        assert made in drain.dependencies
+        assert made in drain.input_dependencies["triggers"]
+        assert drain.inputs["triggers"] == [f"nonce of machine-{worker}"]
+        assert drain.delete_before_replace
 
 
 def test_commands_on_machines_have_no_way_in_but_standard_input() -> None:
-    """Triggers replace, environment needs sshd's consent, and a delete would hang on a dead machine."""
+    """Triggers replace, environment needs sshd's consent, and a delete would hang on a dead machine.
+
+    A drain alone has the two: it is replaced with its worker, and the operations machine does its work.
+    """
     for name, resource in lab_run().of_type(REMOTE).items():
-        assert set(resource.inputs) == {
+        own = {"delete", "triggers"} if name in DRAINS else set()
+        assert set(resource.inputs) == own | {
             "addPreviousOutputInEnv",
             "connection",
             "create",
@@ -251,6 +280,8 @@ def test_a_new_worker_touches_nobody_but_the_gate() -> None:
         f"{REMOTE} prepare-{new}",
         f"hardway:index:NodeConfig activate-{new}",
         f"{REMOTE} activate-{new}",
+        f"hardway:index:NodeDrain drain-{new}",
+        f"{REMOTE} drain-{new}",
     }
 
 
@@ -338,7 +369,7 @@ def test_another_fact_about_a_machine_runs_its_activation_anew_and_no_others(
 ) -> None:
     """Drop-ins follow from facts, and units restart on drop-ins."""
     before = run_of(small_with())
-    monkeypatch.setattr(recording, "facts_of", lambda name: {**facts_of(name), "swap": name == WORKERS[1]})
+    monkeypatch.setattr(made_up, "facts_of", lambda name: {**facts_of(name), "swap": name == WORKERS[1]})
     after = run_program(small_with())
     assert changed(before, after) == {
         f"{REMOTE} activate-{WORKERS[1]}": {"stdin"},
@@ -401,9 +432,12 @@ def test_the_exports_are_exactly_these() -> None:
     assert exports["machines"]["worker-general-1"] == {
         "role": "worker",
         "address": "172.31.0.21",
+        "zone": "lab",
         "sshHost": "172.31.0.21",
         "sshPort": 22,
         "sshUser": "root",
+        "replacements": 0,
+        "listed": False,
     }
     assert exports["certificates"]["admin"] == "2027-01-02T03:04:05Z"
 
@@ -428,6 +462,7 @@ def test_hosts_stand_on_the_same_graph_without_making_a_machine(login_key: Path,
     assert run.of_type(LOCAL) == {}
     names = ("cp-a", "cp-b", "cp-c", "worker-a", "worker-b", "balancer")
     assert set(run.of_type("hardway:index:NodeConfig")) == {f"activate-{name}" for name in names}
+    assert set(run.of_type("hardway:index:NodeDrain")) == {"drain-worker-a", "drain-worker-b"}
 
 
 def test_a_host_is_reached_as_its_settings_say(login_key: Path) -> None:

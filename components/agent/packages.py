@@ -1,0 +1,77 @@
+"""Debian packages: those that are missing are installed, and a service that comes with one stays off.
+
+Another run of the package manager is waited for. Nothing is upgraded or removed.
+"""
+
+import subprocess
+import time
+
+from components.agent.evidence import Failure, say, succeeds
+from components.agent.evidence import run as command
+
+LOCK_SECONDS = 300.0
+"""How long another run of the package manager is waited for; machines in a cloud update themselves at first boot."""
+_LOCKED = "Could not get lock"
+_APT = (
+    "env",
+    "LC_ALL=C",
+    "DEBIAN_FRONTEND=noninteractive",
+    "apt-get",
+    "--quiet",
+    "--yes",
+    "-o",
+    f"DPkg::Lock::Timeout={LOCK_SECONDS:.0f}",
+)
+
+
+def install(wanted: list[str]) -> None:
+    """Install the packages that are missing.
+
+    Args:
+        wanted: names of packages.
+
+    Raises:
+        Failure: the package manager fails, or somebody else holds its locks for longer than `LOCK_SECONDS`.
+    """
+    listed = subprocess.run(
+        ["dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\n", *wanted],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    ).stdout
+    missing = [package for package in wanted if f"{package} installed\n" not in listed]
+    if not missing:
+        return
+    say(f"installing packages: {' '.join(missing)}")
+    _apt("update", seconds=300)
+    _apt("install", "--no-install-recommends", *missing, seconds=600)
+
+
+def _apt(*words: str, seconds: float) -> None:
+    """Run apt-get, again while another run holds a lock.
+
+    DPkg::Lock::Timeout covers dpkg's own locks only: those of the lists and of the archive cache fail at once
+    (seen with apt 2.6.1).
+    """
+    begin = time.monotonic()
+    while True:
+        try:
+            command(*_APT, *words, timeout=seconds)
+            return
+        except Failure as failure:
+            if _LOCKED not in str(failure):
+                raise
+            if time.monotonic() - begin > LOCK_SECONDS:
+                raise Failure(
+                    f"another run of the package manager has held its lock for {LOCK_SECONDS:.0f} s; end it or "
+                    f"let it end on this machine, then run again: {failure}"
+                ) from None
+        say("another run of the package manager holds its lock; waiting for it")
+        time.sleep(5)
+
+
+def silence_haproxy() -> None:
+    """The package starts a service of its own, whoever installed it; ours has another name and configuration."""
+    if succeeds("systemctl", "is-enabled", "--quiet", "haproxy.service"):
+        command("systemctl", "disable", "--now", "haproxy.service")

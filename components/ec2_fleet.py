@@ -1,0 +1,224 @@
+"""EC2 machines at the plan's addresses.
+
+A machine's image and first-boot data are pinned in its life: another image in the settings makes nobody anew, only
+`replace` does, one control-plane machine in a run. etcd's data lies on a volume of its own that outlives its machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pulumi
+import pulumi_aws as aws
+import pulumi_tls as tls
+
+from components.bastion import Bastion
+from components.ec2_options import METADATA, Login, root_volume
+from components.instance_profiles import InstanceProfiles
+from components.machine import Connection, Machine, Proxy
+from components.network import Network
+from components.node import NodeHostKey
+from components.ssh_key import read_key
+from config.aws_models import AwsSsh
+from config.aws_plan import AwsPlan, Group, InstancePlan
+from config.changes import Replacement
+from config.plan import ClusterPlan, MachinePlan, Role
+
+ETCD_DEVICE = "/dev/sdf"
+"""The first of the names that AWS recommends for data volumes; on Nitro machines it is an NVMe disk with its id."""
+
+
+class Ec2Fleet(pulumi.ComponentResource):
+    """The cluster's machines on EC2.
+
+    Attributes:
+        machines: by name.
+        ssh_private_key: with which to log in on any of them, a secret.
+        proxy: through which SSH goes to them, or None.
+    """
+
+    machines: dict[str, Machine]
+    ssh_private_key: pulumi.Output[str]
+    proxy: Proxy | None
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        plan: ClusterPlan,
+        aws_plan: AwsPlan,
+        ssh: AwsSsh,
+        network: Network,
+        profiles: InstanceProfiles,
+        replacements: Mapping[str, Replacement],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Make the planned machines in a network.
+
+        Args:
+            name: logical name.
+            plan: of the cluster.
+            aws_plan: the plan's part for AWS.
+            ssh: the operator's own key, if there is one.
+            network: subnets and security groups.
+            profiles: instance profiles by role.
+            replacements: which machines this run makes anew.
+            opts: the component's options, the provider among them.
+
+        Raises:
+            pulumi.RunError: the operator's private key cannot be read.
+        """
+        super().__init__("hardway:index:Ec2Fleet", name, None, opts)
+        self._child = pulumi.ResourceOptions(parent=self)
+        self._cluster, self._plan, self._network = plan.name, aws_plan, network
+        self._profiles = {Role.CONTROL_PLANE: profiles.control_plane, Role.WORKER: profiles.worker}
+        self._login = self._make_login(ssh)
+        self.ssh_private_key = self._login.private_key
+        self.proxy = self._proxy()
+        self.machines = {
+            machine.name: self._machine(machine, replacements[machine.name], self.proxy)
+            for machine in plan.machines
+        }
+        self.register_outputs({"machines": list(self.machines)})
+
+    def _make_login(self, ssh: AwsSsh) -> Login:
+        if ssh.private_key_file and ssh.public_key:
+            return Login(ssh.user, pulumi.Output.secret(read_key(ssh.private_key_file)), ssh.public_key)
+        key = tls.PrivateKey("ssh-login", algorithm="ED25519", opts=self._child)
+        return Login(ssh.user, key.private_key_openssh, key.public_key_openssh)
+
+    def _proxy(self) -> Proxy | None:
+        plan = self._plan.bastion
+        if plan is None:
+            return None
+        bastion = Bastion(
+            "bastion",
+            cluster=self._cluster,
+            plan=plan,
+            login=self._login,
+            subnet=self._network.subnets[plan.subnet],
+            group=self._network.groups[Group.BASTION],
+            after=self._network.way_out.get(plan.subnet, ()),
+            opts=self._child,
+        )
+        return bastion.proxy
+
+    def _machine(self, planned: MachinePlan, replacement: Replacement, proxy: Proxy | None) -> Machine:
+        instance_plan = self._plan.instances[planned.name]
+        host_key = tls.PrivateKey(f"ssh-host-{planned.name}", algorithm="ED25519", opts=self._child)
+        instance = self._instance(planned, instance_plan, host_key, replacement)
+        volume, attachments = self._etcd_volume(planned, instance_plan, instance)
+        direct = self._plan.public_machines and proxy is None
+        reached_at = instance.public_ip if direct else str(planned.address)
+        ways = self._network.way_out.get(instance_plan.subnet, ())
+        machine = Machine(
+            planned,
+            Connection(
+                reached_at,
+                22,
+                self._login.user,
+                self._login.private_key,
+                host_key.public_key_openssh,
+                proxy,
+            ),
+            instance.id,
+            (instance, *attachments, *ways, *self._network.opened),
+            etcd_volume=volume,
+            told={
+                "instanceType": instance.instance_type,
+                "replacements": instance.id.apply(lambda _: replacement.count),
+                "listed": instance.id.apply(lambda _: replacement.listed),
+                "hostKeyRotated": self._plan.rotate_host_keys,
+            },
+        )
+        if self._plan.rotate_host_keys:
+            machine = self._with_rotated_key(machine, again=replacement.now)
+        # Its type is in the identity, so that a machine that was stopped for another one is looked at again.
+        return replace(machine, identity=pulumi.Output.concat(instance.id, "/", instance.instance_type))
+
+    def _instance(
+        self, planned: MachinePlan, plan: InstancePlan, host_key: tls.PrivateKey, replacement: Replacement
+    ) -> aws.ec2.Instance:
+        group = Group.CONTROL_PLANE if planned.role is Role.CONTROL_PLANE else Group.WORKER
+        tags = self._tags(planned)
+        market = aws.ec2.InstanceInstanceMarketOptionsArgs(
+            market_type="spot",
+            spot_options=aws.ec2.InstanceInstanceMarketOptionsSpotOptionsArgs(
+                spot_instance_type="one-time", instance_interruption_behavior="terminate"
+            ),
+        )
+        # A worker's type is part of what makes it anew: drained first, not stopped under its pods. A control-plane
+        # machine is stopped and started instead, with all that is on its disks.
+        trigger = str(replacement.count)
+        if planned.role is Role.WORKER:
+            trigger += f" {plan.instance_type}"
+        return aws.ec2.Instance(
+            f"machine-{planned.name}",
+            ami=plan.image,
+            instance_type=plan.instance_type,
+            subnet_id=self._network.subnets[plan.subnet],
+            private_ip=str(planned.address),
+            associate_public_ip_address=self._plan.public_machines,
+            vpc_security_group_ids=[self._network.groups[group]],
+            source_dest_check=True,
+            iam_instance_profile=self._profiles[planned.role],
+            metadata_options=METADATA,
+            root_block_device=root_volume(plan.root_gib, tags),
+            user_data=self._login.first_boot(host_key),
+            instance_market_options=market if plan.spot else None,
+            tags=tags,
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                delete_before_replace=True,
+                replacement_trigger=trigger,
+                # A machine that is made anew follows the settings' image, every other one keeps its own (typhoon#126).
+                ignore_changes=[] if replacement.now else ["ami", "userData"],
+            ),
+        )
+
+    def _tags(self, planned: MachinePlan) -> dict[str, str]:
+        tags = {
+            "Name": f"{self._cluster}-{planned.name}",
+            "hardway.dev/role": str(planned.role),
+            f"kubernetes.io/cluster/{self._cluster}": "owned",
+        }
+        return {**tags, "hardway.dev/pool": planned.pool} if planned.pool else tags
+
+    def _etcd_volume(
+        self, planned: MachinePlan, plan: InstancePlan, instance: aws.ec2.Instance
+    ) -> tuple[pulumi.Output[str] | None, tuple[pulumi.Resource, ...]]:
+        if plan.etcd_gib is None:
+            return None, ()
+        volume = aws.ebs.Volume(
+            f"etcd-{planned.name}",
+            availability_zone=planned.zone,
+            size=plan.etcd_gib,
+            type="gp3",
+            encrypted=True,
+            tags={"Name": f"{self._cluster}-etcd-{planned.name}"},
+            opts=pulumi.ResourceOptions(parent=self, protect=self._plan.deletion_protection),
+        )
+        attachment = aws.ec2.VolumeAttachment(
+            f"etcd-{planned.name}",
+            device_name=ETCD_DEVICE,
+            volume_id=volume.id,
+            instance_id=instance.id,
+            # A volume that is in use is let go by a machine that is off, cleanly written.
+            stop_instance_before_detaching=True,
+            opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),
+        )
+        return attachment.volume_id, (attachment,)
+
+    def _with_rotated_key(self, machine: Machine, *, again: bool) -> Machine:
+        """The machine under a host key that was never in user data."""
+        key = tls.PrivateKey(f"ssh-host-{machine.name}-rotated", algorithm="ED25519", opts=self._child)
+        rotated = NodeHostKey(
+            f"host-key-{machine.name}",
+            machine=machine,
+            key=key.private_key_openssh,
+            public_key=key.public_key_openssh,
+            again=again,
+            opts=self._child,
+        )
+        return machine.known_by(key.public_key_openssh, after=rotated.command)
