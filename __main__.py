@@ -4,7 +4,7 @@ import pulumi
 
 from components.certificate_authority import CertificateAuthority
 from components.control_plane import ControlPlane
-from components.gate import gate
+from components.gate import gate, stand_by_for_the_end
 from components.kubeconfig import Kubeconfig
 from components.platforms import make_ground
 from components.stack import load_plan
@@ -34,6 +34,7 @@ pools = [
 ]
 applied = {**control_plane.applied, **{name: done for pool in pools for name, done in pool.applied.items()}}
 ready = gate(plan, machines, control_plane, pools, pki, applied)
+stand_by_for_the_end(plan, machines, ready)
 kubeconfig = Kubeconfig(
     "kubeconfig",
     cluster=plan.name,

@@ -18,7 +18,7 @@ from components.node import NodeConfig, NodeDrain, NodePrepare, NodeTask
 from components.secrets import secret_files
 from components.tree import machine_files
 from config.certificates import Authority, CertificateSpec
-from config.plan import ClusterPlan
+from config.plan import ClusterPlan, DrainPlan
 
 ADD_ONS_SECONDS = 300
 
@@ -118,6 +118,7 @@ class ControlPlane(pulumi.ComponentResource):
                     machine=self._machines[machine],
                     operations=self._machines[names[(position + 1) % len(names)]],
                     api_port=self._plan.network.api_port,
+                    drain=DrainPlan(),
                     anchor=self._pki.anchor,
                     opts=self._child,
                 )

@@ -7,7 +7,6 @@ A machine's image and first-boot data are pinned in its life: another image in t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import pulumi
 import pulumi_aws as aws
@@ -27,6 +26,13 @@ from config.plan import ClusterPlan, MachinePlan, Role
 
 ETCD_DEVICE = "/dev/sdf"
 """The first of the names that AWS recommends for data volumes; on Nitro machines it is an NVMe disk with its id."""
+REPLACEMENTS_TAG = "hardway.dev/replacements"
+"""How often a machine was made anew by its name in `replace`."""
+
+
+def _replacements(tags: Mapping[str, str] | None) -> int:
+    """What the machine's own tag says; none on one that was made before there was the tag."""
+    return int((tags or {}).get(REPLACEMENTS_TAG, 0))
 
 
 class Ec2Fleet(pulumi.ComponentResource):
@@ -127,32 +133,30 @@ class Ec2Fleet(pulumi.ComponentResource):
             etcd_volume=volume,
             told={
                 "instanceType": instance.instance_type,
-                "replacements": instance.id.apply(lambda _: replacement.count),
+                "replacements": instance.tags.apply(_replacements),
                 "listed": instance.id.apply(lambda _: replacement.listed),
                 "hostKeyRotated": self._plan.rotate_host_keys,
             },
+            shape=instance.instance_type,
         )
-        if self._plan.rotate_host_keys:
-            machine = self._with_rotated_key(machine, again=replacement.now)
-        # Its type is in the identity, so that a machine that was stopped for another one is looked at again.
-        return replace(machine, identity=pulumi.Output.concat(instance.id, "/", instance.instance_type))
+        return (
+            self._with_rotated_key(machine, again=replacement.now) if self._plan.rotate_host_keys else machine
+        )
 
     def _instance(
         self, planned: MachinePlan, plan: InstancePlan, host_key: tls.PrivateKey, replacement: Replacement
     ) -> aws.ec2.Instance:
         group = Group.CONTROL_PLANE if planned.role is Role.CONTROL_PLANE else Group.WORKER
-        tags = self._tags(planned)
+        tags = {**self._tags(planned), REPLACEMENTS_TAG: str(replacement.count)}
         market = aws.ec2.InstanceInstanceMarketOptionsArgs(
             market_type="spot",
             spot_options=aws.ec2.InstanceInstanceMarketOptionsSpotOptionsArgs(
                 spot_instance_type="one-time", instance_interruption_behavior="terminate"
             ),
         )
-        # A worker's type is part of what makes it anew: drained first, not stopped under its pods. A control-plane
-        # machine is stopped and started instead, with all that is on its disks.
-        trigger = str(replacement.count)
-        if planned.role is Role.WORKER:
-            trigger += f" {plan.instance_type}"
+        # A worker's type makes it anew: drained first, not stopped under its pods. A control-plane machine is stopped
+        # and started instead, with all that is on its disks.
+        type_trigger = plan.instance_type if planned.role is Role.WORKER else None
         return aws.ec2.Instance(
             f"machine-{planned.name}",
             ami=plan.image,
@@ -164,16 +168,19 @@ class Ec2Fleet(pulumi.ComponentResource):
             source_dest_check=True,
             iam_instance_profile=self._profiles[planned.role],
             metadata_options=METADATA,
-            root_block_device=root_volume(plan.root_gib, tags),
+            root_block_device=root_volume(plan.root_gib, self._tags(planned)),
             user_data=self._login.first_boot(host_key),
             instance_market_options=market if plan.spot else None,
             tags=tags,
             opts=pulumi.ResourceOptions(
                 parent=self,
                 delete_before_replace=True,
-                replacement_trigger=trigger,
-                # A machine that is made anew follows the settings' image, every other one keeps its own (typhoon#126).
-                ignore_changes=[] if replacement.now else ["ami", "userData"],
+                replacement_trigger=type_trigger,
+                replace_on_changes=["tags"] if replacement.now else None,
+                # A machine that is made anew follows the settings' image, every other one keeps its own (typhoon#126),
+                # and with it the tag that says how often it was: a run that fails gives out no outputs, so only the
+                # machine itself knows whether its replacement is still to come.
+                ignore_changes=[] if replacement.now else ["ami", "userData", f'tags["{REPLACEMENTS_TAG}"]'],
             ),
         )
 

@@ -82,13 +82,16 @@ class LabFleet(pulumi.ComponentResource):
             create="python3 -m lab machine create",
             delete=f"python3 -m lab machine delete {planned.name}",
             stdin=stdin,
+            triggers=[replacement.count],
             add_previous_output_in_env=False,
             logging=local.Logging.STDERR,
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=self._network.made_by,
                 delete_before_replace=True,
-                replacement_trigger=replacement.count,
+                # How often a machine was made anew goes with the machine: a run that fails gives out no outputs, so
+                # nothing else knows whether its replacement is still to come.
+                ignore_changes=[] if replacement.now else ["triggers"],
             ),
         )
         # Nothing in the answer is secret, but an output of a command with a secret input is one until said
@@ -98,7 +101,7 @@ class LabFleet(pulumi.ComponentResource):
             str(planned.address), 22, "root", self.ssh_private_key, host.public_key_openssh
         )
         told = {
-            "replacements": made.id.apply(lambda _: replacement.count),
+            "replacements": made.triggers.apply(lambda known: int(known[0]) if known else 0),
             "listed": made.id.apply(lambda _: replacement.listed),
         }
         return Machine(planned, connection, identity, (made,), told=told)

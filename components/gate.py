@@ -11,7 +11,7 @@ from components.add_ons import deployments
 from components.certificate_authority import CertificateAuthority
 from components.control_plane import ControlPlane
 from components.machine import Machine
-from components.node import NodeTask
+from components.node import NodeSweep, NodeTask
 from components.tree import node_labels, node_taints
 from components.worker_pool import WorkerPool
 from config.plan import ClusterPlan
@@ -52,4 +52,18 @@ def gate(
         secrets={"applied": pulumi.Output.all(**applied), "add_ons": control_plane.ready.result},
         seed=pki.secret_seed,
         after=[control_plane.ready.command, *(step for pool in pools for step in pool.activated)],
+    )
+
+
+def stand_by_for_the_end(plan: ClusterPlan, machines: Mapping[str, Machine], ready: NodeTask) -> None:
+    """Have what controllers made in the cloud swept before the cluster is destroyed, where there are any."""
+    if plan.aws is None or not plan.aws.cloud_controller:
+        return
+    NodeSweep(
+        "sweep",
+        operations=machines[plan.operations_machine],
+        cluster=plan.name,
+        api_port=plan.network.api_port,
+        # Workers too: a volume is let go by the machine that has mounted it.
+        after=[ready.command, *(resource for machine in machines.values() for resource in machine.made_by)],
     )

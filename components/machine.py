@@ -70,6 +70,8 @@ class Machine:
         made_by: resources after which it can be used.
         etcd_volume: id of the block device that holds etcd's data, None where the root disk does.
         told: what its maker confirmed and the next run has to know; see `config.changes`.
+        shape: what its maker changes under it with a stop and a start, such as an instance type: it stays the machine
+            that it was, and is looked at again.
     """
 
     plan: MachinePlan
@@ -78,6 +80,7 @@ class Machine:
     made_by: tuple[pulumi.Resource, ...] = ()
     etcd_volume: pulumi.Output[str] | None = None
     told: Mapping[str, pulumi.Input[Any]] = field(default_factory=dict)
+    shape: pulumi.Output[str] | None = None
 
     def described(self) -> dict[str, pulumi.Input[Any]]:
         """What outputs tell of it: role, zone, address, and how SSH reaches it. Nothing secret."""
@@ -95,6 +98,11 @@ class Machine:
         """The same machine, expected under another host key once a resource has planted that."""
         connection = replace(self.connection, host_key=host_key)
         return replace(self, connection=connection, made_by=(*self.made_by, after))
+
+    @property
+    def looked_at(self) -> str | pulumi.Output[str]:
+        """Changes whenever prepare and activate have to look at the machine again."""
+        return self.identity if self.shape is None else pulumi.Output.concat(self.identity, "/", self.shape)
 
     @property
     def name(self) -> str:

@@ -19,17 +19,18 @@ from components import bundle
 from components.machine import Machine, Proxy
 from components.render import File
 from components.tree import STAGED_BY_PREPARE, machine_folders, machine_units
-from config.plan import ClusterPlan, MachinePlan, Role, machine_artifacts, machine_images
+from config.plan import ClusterPlan, DrainPlan, MachinePlan, Role, machine_artifacts, machine_images
 
 PREPARE_SECONDS = 1200
 ACTIVATE_SECONDS = 900
 ROTATE_SECONDS = 60
-DRAIN_SECONDS = 300
-"""How long pods of a leaving worker may take to go elsewhere; a PodDisruptionBudget may want longer than that."""
 LEAVE_SECONDS = 2400
-"""Bound of a whole drain with the wait for those before it: they go one after the other (see agent/drain.py)."""
+"""What a drain may take beside its own bound: drains go one after the other (see agent/drain.py)."""
 DIAL_ATTEMPTS = 20
 """Attempts to connect, with growing pauses: a minute for a machine that boots, about two for one that is gone."""
+
+SWEEP_SECONDS = 600
+EBS_DRIVER = "ebs.csi.aws.com"
 
 ARCHIVE_BINARIES = {
     "etcd": ("etcd", "etcdctl", "etcdutl"),
@@ -224,7 +225,7 @@ class NodePrepare(pulumi.ComponentResource):
         }
         if plan.aws is not None:
             content["cloud"] = "aws"
-        stdin = pulumi.Output.all(machine.identity, machine.etcd_volume).apply(
+        stdin = pulumi.Output.all(machine.looked_at, machine.etcd_volume).apply(
             lambda found: bundle.encode(
                 "prepare", {**content, "identity": found[0], "disks": _disks(found[1])}, key=""
             )
@@ -263,8 +264,7 @@ class NodeHostKey(pulumi.ComponentResource):
 
         Args:
             name: logical name.
-            machine: with a connection that expects its first key; its identity may tell the machine and nothing that
-                changes in its life.
+            machine: with a connection that expects its first key.
             key: private key, OpenSSH text, a secret.
             public_key: its public part.
             again: whether the machine is made anew in this run.
@@ -301,6 +301,7 @@ class NodeDrain(pulumi.ComponentResource):
         machine: Machine,
         operations: Machine,
         api_port: int,
+        drain: DrainPlan,
         anchor: pulumi.Resource,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -311,6 +312,7 @@ class NodeDrain(pulumi.ComponentResource):
             machine: the one that will leave.
             operations: where kubectl runs.
             api_port: of the API server there.
+            drain: for how long, and whether lone pods may be lost.
             anchor: what is deleted only with the whole cluster.
             opts: the component's options.
         """
@@ -318,7 +320,8 @@ class NodeDrain(pulumi.ComponentResource):
         content = {
             "node": machine.name,
             "api": f"https://127.0.0.1:{api_port}",
-            "seconds": DRAIN_SECONDS,
+            "seconds": drain.seconds,
+            "force": drain.force,
         }
         _command(
             name,
@@ -329,10 +332,58 @@ class NodeDrain(pulumi.ComponentResource):
             # The machine's own resources: what depends on them is deleted before them.
             machine.made_by,
             create="true",
-            delete=bundle.remote_command(LEAVE_SECONDS),
-            # Another machine under the same name is another Node: the engine deletes this before the old machine.
+            delete=bundle.remote_command(LEAVE_SECONDS + drain.seconds),
+            # Another machine under the same name is another Node: the engine deletes this before the old machine. One
+            # that is only stopped and started keeps its Node.
             triggers=[machine.identity],
             opts=pulumi.ResourceOptions(deleted_with=anchor, delete_before_replace=True),
+        )
+        self.register_outputs({})
+
+
+class NodeSweep(pulumi.ComponentResource):
+    """What destroying a cluster takes where controllers make things in the cloud: theirs go before its machines.
+
+    Nothing is done while it is created or changed. Its deletion deletes Services with load balancers and claims of
+    volumes, and waits until the controllers have taken them down.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        operations: Machine,
+        cluster: str,
+        api_port: int,
+        after: Sequence[pulumi.Resource],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Stand by for the cluster's end.
+
+        Args:
+            name: logical name.
+            operations: where kubectl runs.
+            cluster: the cluster's name, in the tags of what controllers make.
+            api_port: of the API server there.
+            after: everything that has to be there still while it sweeps.
+            opts: the component's options.
+        """
+        super().__init__("hardway:index:NodeSweep", name, None, opts)
+        content = {
+            "api": f"https://127.0.0.1:{api_port}",
+            "cluster": cluster,
+            "driver": EBS_DRIVER,
+            "seconds": SWEEP_SECONDS,
+        }
+        _command(
+            name,
+            operations,
+            pulumi.Output.from_input(bundle.encode("sweep", content, key="")),
+            SWEEP_SECONDS,
+            self,
+            after,
+            create="true",
+            delete=bundle.remote_command(SWEEP_SECONDS + 120),
         )
         self.register_outputs({})
 
@@ -399,7 +450,7 @@ class NodeConfig(pulumi.ComponentResource):
             }
             return bundle.encode("activate", whole, key)
 
-        stdin = pulumi.Output.all(seed, machine.identity, facts, texts).apply(document)
+        stdin = pulumi.Output.all(seed, machine.looked_at, facts, texts).apply(document)
         self.command = _command(name, machine, stdin, ACTIVATE_SECONDS, self, after)
         self.applied = _result(self.command)
         self.register_outputs({"applied": self.applied})

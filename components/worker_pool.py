@@ -87,6 +87,7 @@ class WorkerPool(pulumi.ComponentResource):
                 machine=machines[machine.name],
                 operations=machines[plan.operations_machine],
                 api_port=plan.network.api_port,
+                drain=pool.drain,
                 anchor=pki.anchor,
                 opts=child,
             )

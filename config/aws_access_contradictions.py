@@ -59,7 +59,12 @@ def _login(platform: AwsPlatform) -> Findings:
         yield Finding((*_SSH, lacking), reason, ((*_SSH, present),))
     if ssh.user == "root":
         yield Finding((*_SSH, "user"), "root exists already and may not log in; choose another name")
-    if ssh.rotate_host_keys and ssh.via == "direct" and platform.machine_subnets == "public" and not platform.vpc:
+    if (
+        ssh.rotate_host_keys
+        and ssh.via == "direct"
+        and platform.machine_subnets == "public"
+        and not platform.vpc
+    ):
         reason = (
             "needs addresses that stay, and a machine's public one goes when it is stopped; write machineSubnets:"
             " private or ssh.via: bastion, or leave this out"

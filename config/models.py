@@ -128,6 +128,15 @@ class KubeletSettings(Model):
     """Most pods on one Node."""
 
 
+class DrainSettings(Model):
+    """How pods leave a machine before it goes. In force from the run after the one that changes it."""
+
+    seconds: Annotated[Integer, Field(ge=10, le=3600)] = 300
+    """How long they may take; PodDisruptionBudgets are respected, and one that blocks longer is named."""
+    force: Switch = False
+    """Whether pods without a controller, which nobody makes again elsewhere, may be lost."""
+
+
 class WorkerPoolSettings(Model):
     """One pool of equal workers."""
 
@@ -148,6 +157,8 @@ class WorkerPoolSettings(Model):
     """How many of the pool's machines a change may work on at once."""
     kubelet: KubeletSettings = KubeletSettings()
     """The kubelet on the pool's machines."""
+    drain: DrainSettings = DrainSettings()
+    """How pods leave a machine that is removed or made anew."""
     aws: AwsWorkers | None = None
     """What its machines are on `aws`; left out, the defaults below. Not on other platforms."""
 

@@ -69,6 +69,14 @@ class MachinePlan:
 
 
 @dataclass(frozen=True)
+class DrainPlan:
+    """How pods leave a machine that goes: for how many seconds, and whether lone ones may be lost."""
+
+    seconds: int = 300
+    force: bool = False
+
+
+@dataclass(frozen=True)
 class PoolPlan:
     """One pool of workers.
 
@@ -79,6 +87,7 @@ class PoolPlan:
         taints: of its Nodes, as `{"key": ..., "value": ..., "effect": ...}`.
         max_unavailable: how many machines a change may work on at once.
         max_pods: most pods on one Node.
+        drain: how pods leave a machine.
     """
 
     name: str
@@ -87,6 +96,7 @@ class PoolPlan:
     taints: tuple[dict[str, str], ...]
     max_unavailable: int
     max_pods: int
+    drain: DrainPlan
 
 
 @dataclass(frozen=True)
@@ -432,6 +442,7 @@ def _pool(pool: WorkerPoolSettings, workers: tuple[MachinePlan, ...]) -> PoolPla
         taints=tuple({"key": t.key, "value": t.value, "effect": t.effect} for t in pool.taints),
         max_unavailable=pool.max_unavailable,
         max_pods=pool.kubelet.max_pods,
+        drain=DrainPlan(pool.drain.seconds, pool.drain.force),
     )
 
 

@@ -212,7 +212,7 @@ def _unconfirmed(chosen: stack.Stack) -> list[str]:
     if not chosen.unfinished.exists():
         return []
     progress.note("the last run did not end well: every machine is asked to confirm what it runs")
-    return stack.commands(chosen, "remote")
+    return stack.confirmable(chosen)
 
 
 def _after_failure(chosen: stack.Stack, pending: list[str]) -> str:

@@ -222,12 +222,19 @@ def exists(stack: Stack) -> bool:
     return (backend.STATE / ".pulumi" / "stacks" / backend.PROJECT_NAME / f"{stack.name}.json").exists()
 
 
-def commands(stack: Stack, kind: str) -> list[str]:
-    """URNs of the commands in the stack's state: `local` (machines and the bridge) or `remote` (what runs on them)."""
+def confirmable(stack: Stack) -> list[str]:
+    """URNs of the commands on machines that may be repeated at any time.
+
+    One with a `delete` is none of them: the engine would run that first, and a Node that stays would be drained and
+    deleted. Nor is one with `triggers`, which is done once for each machine.
+    """
     if not exists(stack):
         return []
     return [
-        str(resource["urn"]) for resource in _exported(stack) if resource["type"] == f"command:{kind}:Command"
+        str(resource["urn"])
+        for resource in _exported(stack)
+        if resource["type"] == "command:remote:Command"
+        and not {"delete", "triggers"} & set(resource.get("inputs", {}))
     ]
 
 

@@ -97,7 +97,9 @@ def _apply(bundle: dict[str, Any]) -> list[str]:
     changed += files.switch_links(bundle["links"])
     healthy, rejoined = _join_etcd(bundle) if bundle.get("etcd") else ([], False)
     units.enable(names)
-    due = units.due([units.read(name) for name in names], was)
+    own = [units.read(name) for name in names]
+    due = units.due(own, was)
+    due += [unit for unit in own if unit not in due and _has_lost_its_node(bundle, unit)]
     waited = [unit for unit in due if unit.name in was or (rejoined and unit.critical)]
     if not _is_alive(bundle, healthy):
         waited = []
@@ -170,6 +172,23 @@ def _wait_for_node(name: str, api: str, since: datetime) -> None:
             f"Node {name} is not Ready {READY_SECONDS:.0f} s after its kubelet restarted; "
             f"'kubectl describe node {name}' tells its conditions"
         )
+
+
+def _has_lost_its_node(bundle: dict[str, Any], unit: units.Unit) -> bool:
+    """Whether a kubelet that runs has no Node any more: it registers when it starts and never again.
+
+    A drain deletes the Node of a machine that is to go. When the machine stays after all (the run was ended in
+    between, the setting was taken back), this is what brings its Node back.
+    """
+    if unit.name != "kubelet.service":
+        return False
+    try:
+        _get(f"{bundle['api']}/api/v1/nodes/{bundle['machine']['name']}")
+    except urllib.error.HTTPError as error:
+        return error.code == 404
+    except (OSError, urllib.error.URLError):
+        return False
+    return False
 
 
 def _node_is_ready(name: str, api: str, since: datetime) -> bool:

@@ -6,6 +6,7 @@ itself, and does not take etcd members away.
 
 import json
 import os
+import socket
 import time
 from typing import Any
 
@@ -20,6 +21,8 @@ LOCK_SECONDS = 1800.0
 API_SECONDS = 60.0
 TURN_SECONDS = 20.0
 """How long one `kubectl drain` waits before the Node is looked at again."""
+CONNECTS = 3
+"""Attempts to reach a kubelet before its machine is taken for dead."""
 _SHOWN = 20
 """Pods that a message names at most."""
 
@@ -63,7 +66,7 @@ def _remove(bundle: dict[str, Any]) -> bool:
     if _answers(node):
         _drain(kubectl, node, float(bundle["seconds"]), force=bool(bundle.get("force")))
     else:
-        say(f"Node {name} is not Ready, so it is not waited for")
+        say(f"Node {name} is not Ready or its kubelet does not answer, so it is not waited for")
     command(*kubectl, "delete", "node", name, "--ignore-not-found", "--wait=false")
     say(f"Node {name} is deleted")
     return True
@@ -80,9 +83,26 @@ def _wait_for_api(kubectl: list[str], api: str) -> None:
 
 
 def _answers(node: dict[str, Any]) -> bool:
-    """Whether the Node's kubelet is there to end pods; a network that is not set up is no reason to skip that."""
-    conditions = node.get("status", {}).get("conditions", [])
-    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+    """Whether the Node's kubelet is there to end pods; a network that is not set up is no reason to skip that.
+
+    The API takes 40 s to notice that a machine is gone, so its kubelet's port is asked as well.
+    """
+    conditions = node["status"].get("conditions", [])
+    ready = any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+    return ready and _listens(node["status"])
+
+
+def _listens(status: dict[str, Any]) -> bool:
+    """Whether somebody listens on a kubelet's port; a restart of the kubelet has some seconds to pass."""
+    address = next((one["address"] for one in status["addresses"] if one["type"] == "InternalIP"), "")
+    port = int(status["daemonEndpoints"]["kubeletEndpoint"]["Port"])
+    for _ in range(CONNECTS):
+        try:
+            socket.create_connection((address, port), timeout=3).close()
+            return True
+        except OSError:
+            time.sleep(2)
+    return False
 
 
 def _drain(kubectl: list[str], node: dict[str, Any], seconds: float, *, force: bool) -> None:

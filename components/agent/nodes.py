@@ -85,7 +85,8 @@ def describe_missing(found: dict[str, Node], wanted: list[str], seconds: float) 
     for name in wanted:
         if name not in found:
             lines.append(
-                f"  {name}: never registered; look at 'journalctl -u kubelet -u kube-api-balancer' on it"
+                f"  {name}: is not registered; look at 'journalctl -u kubelet -u kube-api-balancer' on it; a kubelet"
+                " registers when it starts ('systemctl restart kubelet')"
             )
         elif not is_ready(found[name]):
             messages = [

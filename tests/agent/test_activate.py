@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import urllib.error
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from email.message import Message
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +113,11 @@ class Machine:
         self.running[unit.name] = units.inputs_digest(unit)
 
 
+def no_api(url: str) -> dict[str, Any]:
+    """Nobody answers."""
+    raise ConnectionRefusedError(url)
+
+
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     made = Machine(tmp_path)
@@ -128,6 +135,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setattr(etcd, "is_established", lambda _own, _members: made.established)
     monkeypatch.setattr(clock, "check", made.note("clock"))
     monkeypatch.setattr(activate, "_wait_for_node", made.note("node is ready"))
+    monkeypatch.setattr(activate, "_get", no_api)
     monkeypatch.setattr(etcd, "healthy_members", lambda _members: list(made.healthy))
     monkeypatch.setattr(etcd, "join", made.join)
     monkeypatch.setattr(etcd, "hand_over", made.note("hand over"))
@@ -172,6 +180,24 @@ def test_a_second_time_nothing_restarts(machine: Machine) -> None:
     machine.healthy = list(NAMES)
     assert activate.run(control_plane(machine))["restarted"] == []
     assert machine.events == ["clock", "join", "enable"]
+
+
+@pytest.mark.parametrize(("status", "restarted"), [(404, ["kubelet.service"]), (403, []), (503, [])])
+def test_a_kubelet_whose_node_was_deleted_registers_again(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, status: int, restarted: list[str]
+) -> None:
+    activate.run(control_plane(machine))
+    machine.healthy = list(NAMES)
+    asked = []
+
+    def refuse(url: str) -> dict[str, Any]:
+        asked.append(url)
+        raise urllib.error.HTTPError(url, status, "no", Message(), None)
+
+    monkeypatch.setattr(activate, "_get", refuse)
+    bundle = control_plane(machine)
+    assert activate.run(bundle)["restarted"] == restarted
+    assert asked == [f"{bundle['api']}/api/v1/nodes/{bundle['machine']['name']}"]
 
 
 def test_in_a_living_cluster_changes_roll_one_unit_after_the_other(machine: Machine) -> None:

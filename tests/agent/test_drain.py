@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import socket
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +18,10 @@ NAME = "worker-general-1"
 BUNDLE = {"step": "drain", "node": NAME, "seconds": 300, "api": "https://127.0.0.1:6443", "digest": "d"}
 DRAIN = f"drain {NAME} --ignore-daemonsets --delete-emptydir-data --timeout=20s"
 DELETE = f"delete node {NAME} --ignore-not-found --wait=false"
+
+
+KUBELET = socket.create_server(("127.0.0.1", 0), backlog=128)
+"""Where a kubelet would listen."""
 
 
 class Cluster:
@@ -34,7 +39,14 @@ class Cluster:
         self.node: dict[str, Any] | None = {
             "metadata": {"name": NAME},
             "spec": {},
-            "status": {"conditions": conditions},
+            "status": {
+                "conditions": conditions,
+                "addresses": [
+                    {"type": "Hostname", "address": NAME},
+                    {"type": "InternalIP", "address": "127.0.0.1"},
+                ],
+                "daemonEndpoints": {"kubeletEndpoint": {"Port": KUBELET.getsockname()[1]}},
+            },
         }
         self.pods: list[dict[str, Any]] = []
         self.budgets: list[dict[str, Any]] = []
@@ -241,3 +253,15 @@ def test_a_machine_that_dies_during_its_drain_is_not_waited_for(monkeypatch: pyt
     monkeypatch.setattr(drain, "command", dying)
     assert drain.run(BUNDLE)["removed"] is True
     assert cluster.changes == [DRAIN, DRAIN, DELETE]
+
+
+def test_a_machine_that_the_api_still_takes_for_ready_is_dead_when_nobody_listens(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cluster = use(Cluster(), monkeypatch)
+    assert cluster.node is not None
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        cluster.node["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"] = gone.getsockname()[1]
+    assert drain.run(BUNDLE)["removed"] is True
+    assert cluster.changes == [DELETE]
+    assert "its kubelet does not answer" in capsys.readouterr().err

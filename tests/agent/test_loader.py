@@ -89,7 +89,7 @@ def test_what_must_not_stay_behind_is_removed_when_a_signal_ends_the_phase(
     assert not left.exists()
 
 
-@pytest.mark.parametrize("phase", ["prepare", "activate", "operate", "drain", "rotate_host_key"])
+@pytest.mark.parametrize("phase", ["prepare", "activate", "operate", "drain", "sweep", "rotate_host_key"])
 def test_a_bundle_carries_every_module_that_its_phase_imports(phase: str) -> None:
     """In a Python of its own, isolated from this checkout: what is missing would be missed on the machine."""
     source = (

@@ -189,7 +189,8 @@ def test_what_is_missing_is_told_node_by_node_in_the_kubelets_words() -> None:
     assert describe_missing(found, ["w-0", "w-1", "w-2", "w-3"], 300.4).splitlines() == [
         "not all Nodes are Ready after 300 s:",
         "  w-1: no CNI config",
-        "  w-2: never registered; look at 'journalctl -u kubelet -u kube-api-balancer' on it",
+        "  w-2: is not registered; look at 'journalctl -u kubelet -u kube-api-balancer' on it; a kubelet"
+        " registers when it starts ('systemctl restart kubelet')",
         "  w-3: no condition reported",
     ]
 

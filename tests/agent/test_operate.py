@@ -235,7 +235,8 @@ def test_a_gate_that_stays_shut_says_for_whom(monkeypatch: pytest.MonkeyPatch) -
     lines = str(caught.value).splitlines()
     assert lines[1:] == [
         "  b: b says no",
-        "  c: never registered; look at 'journalctl -u kubelet -u kube-api-balancer' on it",
+        "  c: is not registered; look at 'journalctl -u kubelet -u kube-api-balancer' on it; a kubelet"
+        " registers when it starts ('systemctl restart kubelet')",
     ]
 
 

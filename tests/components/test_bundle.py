@@ -83,6 +83,7 @@ def test_another_process_with_another_hash_seed_makes_the_same_bundle() -> None:
         ("activate", {"activate", "clock", "etcd", "evidence", "files", "loader", "lock", "units"}),
         ("rotate_host_key", {"evidence", "loader", "lock", "rotate_host_key"}),
         ("drain", {"drain", "evidence", "loader", "lock", "nodes", "pod_budgets"}),
+        ("sweep", {"evidence", "loader", "nodes", "sweep"}),
         ("operate", {"evidence", "files", "loader", "lock", "nodes", "operate", "units"}),
     ],
 )

@@ -62,7 +62,7 @@ def table(text: str, header: str) -> list[list[str]]:
 def literals() -> str:
     """Every piece of text in the sources, f-strings cut where a value stands."""
     pieces: list[str] = []
-    for folder in ("lab", "components", "config"):
+    for folder in ("lab", "components", "config", "workstation"):
         for path in (PROJECT / folder).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text())):
                 if isinstance(node, ast.Constant) and isinstance(node.value, str):

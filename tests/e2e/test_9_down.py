@@ -45,7 +45,9 @@ def test_down_with_nothing_there_is_no_error(own_settings: Cluster, before: snap
 def test_an_engine_killed_while_it_builds_is_made_good_by_the_next_up(own_settings: Cluster) -> None:
     cluster = own_settings
     process, log = cluster.begin("up")
-    wait_for("a machine", lambda: re.search(r"Command prepare-cp-0 creating", log.read_text()), 90, log.read_text)
+    wait_for(
+        "a machine", lambda: re.search(r"Command prepare-cp-0 creating", log.read_text()), 90, log.read_text
+    )
     os.kill(_engine(process.pid), signal.SIGKILL)
     process.wait(60)
     assert process.returncode != 0

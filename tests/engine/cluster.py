@@ -23,7 +23,8 @@ from tests.engine.journal import DONE, Call, Journal
 
 STACK = "engine"
 PROGRAM = ("__main__.py", "components", "config", ".venv", "requirements.txt")
-SECONDS = 300
+SECONDS = 300.0
+"""After which a `pulumi` command is taken for hung."""
 IMAGE = "ami-0aaaaaaaaaaaaaaa1"
 
 
@@ -88,17 +89,17 @@ class Run:
 class Cluster:
     """One stack in a folder."""
 
-    def __init__(self, folder: Path, journal: Journal, attached: str) -> None:
-        self._folder, self._journal, self._attached = folder, journal, attached
+    def __init__(self, folder: Path, journal: Journal, attached: str, *, seconds: float = SECONDS) -> None:
+        self._folder, self._journal, self._attached, self._seconds = folder, journal, attached, seconds
 
     @classmethod
-    def new(cls, folder: Path, journal: Journal, attached: str) -> Cluster:
+    def new(cls, folder: Path, journal: Journal, attached: str, *, seconds: float = SECONDS) -> Cluster:
         """An empty stack in a folder that is there."""
         for name in PROGRAM:
             (folder / name).symlink_to(paths.PROJECT / name)
         shutil.copyfile(paths.PROJECT / "Pulumi.yaml", folder / "Pulumi.yaml")
         (folder / "state").mkdir()
-        cluster = cls(folder, journal, attached)
+        cluster = cls(folder, journal, attached, seconds=seconds)
         made = cluster._pulumi("stack", "init", "--no-select")
         assert made.returncode == 0, made.stdout
         return cluster
@@ -118,7 +119,9 @@ class Cluster:
 
     def destroy(self, value: Mapping[str, Any]) -> Run:
         """`pulumi destroy`, which reads the state and runs no program."""
-        return self._run(value, "", "destroy", "--yes", "--skip-preview")
+        # With its preview, which alone keeps a protected cluster whole: the engine finds out about each resource when it
+        # is that one's turn.
+        return self._run(value, "", "destroy", "--yes")
 
     def checkpoint(self) -> str:
         """The state as it lies on the disk."""
@@ -165,7 +168,15 @@ class Cluster:
             "PULUMI_DEBUG_COMMANDS": "true",
             "PULUMI_DEBUG_PROVIDERS": self._attached,
         }
-        line = [str(engine.BIN / "pulumi"), *arguments, "--stack", STACK, "--non-interactive", "--color", "never"]
+        line = [
+            str(engine.BIN / "pulumi"),
+            *arguments,
+            "--stack",
+            STACK,
+            "--non-interactive",
+            "--color",
+            "never",
+        ]
         return subprocess.run(
             line,
             cwd=self._folder,
@@ -173,7 +184,7 @@ class Cluster:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=SECONDS,
+            timeout=self._seconds,
             check=False,
         )
 

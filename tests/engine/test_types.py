@@ -11,7 +11,9 @@ pytestmark = pytest.mark.engine
 LARGER = "t4g.large"
 
 
-def test_a_larger_type_for_the_whole_control_plane_is_refused_before_any_provider_is_asked(cluster: Cluster) -> None:
+def test_a_larger_type_for_the_whole_control_plane_is_refused_before_any_provider_is_asked(
+    cluster: Cluster,
+) -> None:
     wanted = settings(controlPlane={"count": 3, "aws": {"instanceType": LARGER}})
     for run in (cluster.preview(wanted), cluster.up(wanted)):
         assert not run.ok
@@ -30,7 +32,9 @@ def test_a_larger_type_for_one_control_plane_machine_changes_that_one_in_place(c
         "update Command activate-cp-1",
         "update Command ready",
     ]
-    assert cluster.up(settings(controlPlane={"count": 3, "aws": {"instanceTypes": {"cp-1": LARGER}}})).done == []
+    assert (
+        cluster.up(settings(controlPlane={"count": 3, "aws": {"instanceTypes": {"cp-1": LARGER}}})).done == []
+    )
 
 
 def test_a_larger_type_for_one_worker_makes_it_anew_after_a_drain(cluster: Cluster) -> None:

@@ -49,8 +49,9 @@ def test_the_state_holds_no_private_key_that_could_be_read(standing: Standing) -
     text = standing.cluster.checkpoint()
     assert [mark for mark in _spellings(KEY_MARK) if mark in text] == []
     assert [mark for mark in _spellings(KEY_MARK) if mark in standing.made.text] == []
-    opened = standing.cluster.opened()
-    assert [mark for mark in _spellings(KEY_MARK) if mark in opened] == _spellings(KEY_MARK)[:1]
+    found = [mark for mark in _spellings(KEY_MARK) if mark in standing.cluster.opened()]
+    # In plain text in keys, and as base64 in the kubeconfig: the search can find something.
+    assert (len(found), found[0]) == (2, KEY_MARK)
 
 
 def test_nothing_that_is_sent_to_a_machine_can_be_read_in_the_state(standing: Standing) -> None:

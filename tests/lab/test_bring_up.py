@@ -273,8 +273,8 @@ def test_a_range_is_checked_before_the_bridge_is_there_and_kept_while_machines_a
 def test_after_a_run_that_did_not_end_well_every_machine_confirms_anew(
     lab: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stack, "commands", lambda _stack, kind: [f"urn:{kind}"])
+    monkeypatch.setattr(stack, "confirmable", lambda _stack: ["urn:activate"])
     assert bring_up._unconfirmed(lab) == []
     lab.folder.mkdir(parents=True)
     lab.unfinished.touch()
-    assert bring_up._unconfirmed(lab) == ["urn:remote"]
+    assert bring_up._unconfirmed(lab) == ["urn:activate"]

@@ -246,3 +246,21 @@ def test_a_state_without_resources_has_no_machines(
 ) -> None:
     monkeypatch.setattr(stack, "capture", lambda _line: exported)
     assert stack.recorded_machines(lab) == {}
+
+
+def test_a_command_that_drains_when_it_is_replaced_is_not_repeated_after_a_failed_run(
+    lab: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remote = "command:remote:Command"
+    resources = [
+        {**resource("activate-cp-0", remote, "{}"), "inputs": {"create": "agent", "stdin": "bundle"}},
+        {
+            **resource("drain-worker-0", remote, ""),
+            "inputs": {"create": "true", "delete": "agent", "triggers": ["i"]},
+        },
+        {**resource("host-key-cp-0", remote, ""), "inputs": {"create": "agent", "triggers": ["i"]}},
+        resource("machine-cp-0", "command:local:Command", "{}"),
+    ]
+    monkeypatch.setattr(stack, "capture", lambda _line: json.dumps({"deployment": {"resources": resources}}))
+    monkeypatch.setattr(stack, "exists", lambda _stack: True)
+    assert [urn.rpartition("::")[2] for urn in stack.confirmable(lab)] == ["activate-cp-0"]

@@ -5,10 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from functools import cache
-from importlib import import_module
 from typing import Any
-
-import pulumi_command.remote as _  # warns of a part of its own when it is loaded
 
 from tests.components.artifacts import MIRROR, all_digests
 from tests.components.trees import lab_settings
@@ -39,13 +36,11 @@ def run_of(value: Mapping[str, Any], *, preview: bool = False, last: Mapping[str
 @cache
 def _remembered(value: str, preview: bool, last: str) -> Run | Exception:
     """A program that fails is remembered too: a hundred tests would each run it again."""
+    before = json.loads(last)
     try:
-        settings = json.loads(value)
-        if settings["platform"]["kind"] == "aws":
-            # The SDK warns of parts of its own when it is loaded first; a run is to tell of the program's.
-            import_module("pulumi_aws")
-        before = json.loads(last)
-        return run_program(settings, preview=preview, last=None if before is None else {"machines": before})
+        return run_program(
+            json.loads(value), preview=preview, last=None if before is None else {"machines": before}
+        )
     except Exception as error:
         return error
 
