@@ -5,6 +5,7 @@ CMD   ?=
 ARGS  ?=
 LAB   := python3 -m lab
 TOOLS := $(LAB) tools
+PYTHON_ONLY := $(LAB) tools --python
 RUN   := .venv/bin/python -m
 
 .DEFAULT_GOAL := help
@@ -39,19 +40,19 @@ doctor: ## look whether this computer has what a stack needs, and say how to get
 	@python3 -m workstation.doctor --stack $(STACK)
 
 ami: ## write the newest Ubuntu LTS images of the stack's region into its file: STACK=dev
-	@$(TOOLS)
+	@$(PYTHON_ONLY)
 	@$(RUN) workstation.ami --stack $(STACK)
 
 cost: ## what a stack costs in a month by AWS' list prices: STACK=dev
-	@$(TOOLS)
+	@$(PYTHON_ONLY)
 	@$(RUN) workstation.cost --stack $(STACK)
 
 policy: ## check every stack against what must never be (world-open SSH, IMDSv1, unencrypted disks, ...)
-	@$(TOOLS)
+	@$(PYTHON_ONLY)
 	@$(RUN) policy.check --stack $(STACK)
 
 graph: ## print a stack's resources, and the longest chain of waits in its graph: STACK=dev
-	@$(TOOLS)
+	@$(PYTHON_ONLY)
 	@$(RUN) bench.graph --stack $(STACK)
 
 check: ## lint, types and unit tests, in under two minutes

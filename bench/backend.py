@@ -25,7 +25,7 @@ from tests.engine.provider import serving
 SIZES = (10, 100, 300, 1000)
 MINUTES = 6.0
 LANES = 32
-"""Workers that are activated at once, as many as the engine's parallel steps: the chain of a pool is not the question."""
+"""Workers that are activated at once, as many as the engine's parallel steps: a pool's chain is not the question."""
 HEAD = f"{'workers':>8}{'resources':>11}{'up':>10}{'preview':>10}{'up, +1':>10}{'checkpoint':>13}"
 
 

@@ -1,6 +1,6 @@
 """A stack's resource graph before anything exists: counts, the longest chain of waits, seconds of evaluation.
 
-`make graph STACK=dev`, or `python -m bench.graph --stack dev --scale`. The program runs under the recorder of the tests,
+`make graph STACK=dev`, or `python -m bench.graph --stack dev --scale`. The program runs under the tests' own recorder,
 which answers in the place of engine and providers: nothing is made and nobody is asked. Seconds of resources are
 assumptions, below. What limits a real run besides (the `--parallel` of the engine, quotas, retries) is not in them.
 """

@@ -133,6 +133,7 @@ class Ec2Fleet(pulumi.ComponentResource):
             etcd_volume=volume,
             told={
                 "instanceType": instance.instance_type,
+                "spot": instance.id.apply(lambda _: instance_plan.spot),
                 "replacements": instance.tags.apply(_replacements),
                 "listed": instance.id.apply(lambda _: replacement.listed),
                 "hostKeyRotated": self._plan.rotate_host_keys,

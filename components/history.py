@@ -6,14 +6,37 @@ the state): no machine is asked. On a stack's first run there is nothing, and no
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
 import pulumi
 
+ATTEMPTS = 10
+PAUSE_SECONDS = 0.3
+
 
 def last_machines() -> Mapping[str, Any]:
-    """The output `machines` of this stack's last run, by name; empty on the first one."""
+    """The output `machines` of this stack's last run, by name; empty on the first one.
+
+    Raises:
+        pulumi.RunError: the record could not be read.
+    """
     own = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
-    answer = pulumi.runtime.invoke("pulumi:pulumi:readStackOutputs", {"name": own}).value or {}
+    answer = _read(own) or {}
     return dict((answer.get("outputs") or {}).get("machines") or {})
+
+
+def _read(stack: str) -> Any:
+    """Ask the engine; a state in a folder may be met while the engine is writing it."""
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return pulumi.runtime.invoke("pulumi:pulumi:readStackOutputs", {"name": stack}).value
+        except Exception as error:  # the SDK raises nothing more particular
+            if attempt == ATTEMPTS:
+                raise pulumi.RunError(
+                    f"the record of this stack's last run could not be read ({error}). Nothing was touched. Look at the"
+                    " state backend ('pulumi stack'), then run again."
+                ) from None
+            time.sleep(PAUSE_SECONDS)
+    raise AssertionError("unreachable")

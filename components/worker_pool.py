@@ -78,7 +78,8 @@ class WorkerPool(pulumi.ComponentResource):
                 secrets=secret_files(plan, machine, specs, pki),
                 seed=pki.secret_seed,
                 facts=prepares[machine.name].facts,
-                after=[*after, *prepared, *([nodes[before.name].command] if before else [])],
+                # Only a lane's first waits for all: the others follow it, and a thousand would name a thousand each.
+                after=[nodes[before.name].command] if before else [*after, *prepared],
                 opts=child,
             )
         for machine in pool.machines:

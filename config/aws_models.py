@@ -51,7 +51,7 @@ class AwsControlPlane(Model):
     """Size of the root volume in GiB (gp3, encrypted)."""
     etcd_volume_gib: Annotated[Integer, Field(ge=ETCD_QUOTA_GIB + ETCD_HEAD_ROOM_GIB, le=1024)] = 10
     """Size of etcd's own volume in GiB (gp3, encrypted); it outlives its machine. etcd's quota is 8 GiB, and 2
-    are head room."""
+    are head room. Grown later, its filesystem waits for `resize2fs` on the machine."""
 
 
 class AwsWorkers(Model):

@@ -71,7 +71,22 @@ def refusals(plan: ClusterPlan, last: Mapping[str, Any]) -> list[str]:
             f"cluster.platform.ssh.rotateHostKeys: can't be switched off; {', '.join(rotated)} would no longer be"
             " recognised, since their first host keys are gone. Write `rotateHostKeys: true` again."
         )
+    found.append(_other_login(plan, last))
     return [problem for problem in found if problem]
+
+
+def _other_login(plan: ClusterPlan, last: Mapping[str, Any]) -> str | None:
+    """A login name is planted at first boot; under another one nobody gets in any more."""
+    if plan.aws is None:
+        return None
+    old = {before["sshUser"] for name, before in last.items() if "sshUser" in before}
+    if not old - {plan.aws.login_user}:
+        return None
+    name = min(old)
+    return (
+        f"cluster.platform.ssh.user: the machines were made with {name}, and nobody could log in on them as"
+        f" {plan.aws.login_user}. Write `user: {name}` again."
+    )
 
 
 def _too_many(
@@ -115,8 +130,13 @@ def _moves(plan: ClusterPlan, machine: MachinePlan, before: Mapping[str, Any]) -
 def _retyped(plan: ClusterPlan, machine: MachinePlan, before: Mapping[str, Any]) -> str:
     if plan.aws is None:
         return ""
-    old, new = before.get("instanceType"), plan.aws.instances[machine.name].instance_type
-    return f"would go from {old} to {new}" if old not in (None, new) else ""
+    instance = plan.aws.instances[machine.name]
+    old, new = before.get("instanceType"), instance.instance_type
+    if old not in (None, new):
+        return f"would go from {old} to {new}"
+    market = {True: "spot", False: "on-demand"}
+    was, now = bool(before.get("spot", instance.spot)), instance.spot
+    return f"would go from {market[was]} to {market[now]}" if was != now else ""
 
 
 def _way_out(plan: ClusterPlan, disturbed: Mapping[str, str], last: Mapping[str, Any]) -> str:
@@ -128,8 +148,10 @@ def _way_out(plan: ClusterPlan, disturbed: Mapping[str, str], last: Mapping[str,
             "leave network.machines and the zones as they were; a pool with `aws.zones` of its own stays where it is"
             " when platform.zones grows. Who wants another spread adds a pool and removes the old one."
         )
-    if _retyped(plan, machine, before) and plan.aws is not None:
+    if plan.aws is not None and _retyped(plan, machine, before):
         new = plan.aws.instances[first].instance_type
+        if before.get("instanceType") == new:
+            return "add a pool with the other `aws.spot`, and remove this one when its pods have moved."
         return (
             f"keep instanceType as it was, write `instanceTypes: {{{first}: {new}}}` below `aws`, add one after the"
             " other there, and at last change instanceType and remove instanceTypes."

@@ -23,8 +23,8 @@ def digest_findings(
     missing = _without_digest(settings, machines)
     if missing:
         reason = (
-            f"no sha256 is known for {', '.join(missing)}; run `make lock`, which prints the lines to put"
-            " here"
+            f"no sha256 is known for {', '.join(missing)}; run `make lock`, which writes those of the"
+            " publishers to config/artifacts.lock.json, and commit that; digests of builds of your own go here"
         )
         versions: tuple[Path, ...] = (("kubernetes", "version"), ("network", "cni"), ("artifacts", "mirror"))
         yield Finding(("artifacts", "digests"), reason, (*involved, *versions))

@@ -9,7 +9,7 @@ import os
 import shutil
 import sys
 
-from lab import paths, tools
+from lab import paths, tools, virtualenv
 from lab.errors import LabError
 from workstation import stack_text
 
@@ -39,7 +39,10 @@ def _parser() -> argparse.ArgumentParser:
         if name == "preview":
             command.add_argument("--full", action="store_true", help="all that the engine prints")
     tool = commands.add_parser("tools", help="install what the computer lacks")
-    tool.set_defaults(run=lambda chosen: tools.ensure())
+    tool.add_argument(
+        "--python", action="store_true", help="only Python packages, on any system and without root"
+    )
+    tool.set_defaults(run=_tools)
     lock = commands.add_parser("lock", help="complete the committed digests from the publishers")
     lock.add_argument(
         "--mirror", action="store_true", help="print the digests of what this computer has built"
@@ -64,11 +67,22 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _tools(chosen: argparse.Namespace) -> None:
+    if chosen.python:
+        virtualenv.ensure()
+    else:
+        tools.ensure()
+
+
 def _inside(chosen: argparse.Namespace) -> None:
     """Continue inside the virtual environment, with all tools installed; returns when this already is inside."""
     if os.environ.get("HARDWAY_INSIDE") == str(paths.VENV):
         return
     tools.ensure(_kind(chosen))
+    _enter()
+
+
+def _enter() -> None:
     python = str(paths.VENV / "bin" / "python")
     os.environ["HARDWAY_INSIDE"] = str(paths.VENV)
     os.execv(python, [python, "-m", "lab", *sys.argv[1:]])
@@ -161,7 +175,9 @@ def _clean(chosen: argparse.Namespace) -> None:
 
 
 def _lock(chosen: argparse.Namespace) -> None:
-    _inside(chosen)
+    if os.environ.get("HARDWAY_INSIDE") != str(paths.VENV):
+        virtualenv.ensure()
+        _enter()
     from lab import lock
 
     if chosen.mirror:

@@ -119,7 +119,7 @@ class Cluster:
 
     def destroy(self, value: Mapping[str, Any]) -> Run:
         """`pulumi destroy`, which reads the state and runs no program."""
-        # With its preview, which alone keeps a protected cluster whole: the engine finds out about each resource when it
+        # With its preview, which alone keeps a protected cluster whole: the engine finds out about a resource when it
         # is that one's turn.
         return self._run(value, "", "destroy", "--yes")
 

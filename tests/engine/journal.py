@@ -11,7 +11,7 @@ DONE = ("create", "update", "delete")
 """Requests that change something outside of the engine."""
 
 
-class PlannedFailure(Exception):
+class PlannedError(Exception):
     """A step that a test wanted to fail."""
 
 
@@ -59,10 +59,10 @@ class Journal:
         """Take down a call.
 
         Raises:
-            PlannedFailure: it is the one to fail.
+            PlannedError: it is the one to fail.
         """
         with self._lock:
             self.calls.append(call)
             if not call.preview and call.action in self._failing:
                 self._failing.remove(call.action)
-                raise PlannedFailure(f"the test lets this fail: {call.action}")
+                raise PlannedError(f"the test lets this fail: {call.action}")

@@ -16,7 +16,7 @@ import grpc  # type: ignore[import-untyped]
 from google.protobuf import empty_pb2, struct_pb2  # type: ignore[import-untyped]
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
-from tests.engine.journal import Call, Journal, PlannedFailure
+from tests.engine.journal import Call, Journal, PlannedError
 from tests.providers.wire import Properties, Unknown, Value, decode, encode, plain
 
 LARGEST_MESSAGE = 64 * 1024 * 1024
@@ -111,7 +111,10 @@ class FakeProvider(provider_pb2_grpc.ResourceProviderServicer):
         call = self._done("update", request.urn, inputs, context, preview=request.preview)
         olds, old_inputs = decode(request.olds), decode(request.old_inputs)
         if self.kept(call.kind):
-            made = {**{key: value for key, value in olds.items() if key not in old_inputs}, **inputs}
+            made: Properties = {
+                **{key: value for key, value in olds.items() if key not in old_inputs},
+                **inputs,
+            }
         else:
             made = self._outputs(call, request.id, inputs)
         return provider_pb2.UpdateResponse(properties=struct(made))
@@ -127,7 +130,7 @@ class FakeProvider(provider_pb2_grpc.ResourceProviderServicer):
             call = Call(method, call.kind, call.name, False, bare, self.ran(method, call.kind, bare))
         try:
             self._journal.record(call)
-        except PlannedFailure as failure:
+        except PlannedError as failure:
             context.abort(grpc.StatusCode.UNKNOWN, str(failure))
         return call
 

@@ -8,6 +8,7 @@ from typing import Any
 import pulumi
 import pytest
 
+from components.ec2_fleet import REPLACEMENTS_TAG
 from config.changes import Replacement, refusals, replacements
 from tests.config.clusters import dev, lab, plan_of, prod
 from tests.program.made_up import LOCAL, REMOTE
@@ -47,6 +48,15 @@ def pool(count: int = 4, **aws: Any) -> list[dict[str, Any]]:
     return [
         {"name": "general", "count": count, "maxUnavailable": 2, "aws": {"instanceType": "t4g.medium", **aws}}
     ]
+
+
+PINNED = ("ami", "userData", f'tags["{REPLACEMENTS_TAG}"]')
+"""What a machine that is not made anew keeps, whatever the settings say."""
+
+
+def times_replaced(run: Run, machine: str) -> str:
+    """What the machine's own tag says."""
+    return str(run.of_type(INSTANCE)[f"machine-{machine}"].inputs["tags"][REPLACEMENTS_TAG])
 
 
 def test_a_first_run_refuses_nothing_and_makes_nothing_anew() -> None:
@@ -206,8 +216,8 @@ def test_a_machine_in_replace_gets_another_trigger_and_the_settings_image() -> N
     run = run_of(dev(replace=["cp-1"]), last=last_of(dev()))
     for name, instance in run.of_type(INSTANCE).items():
         anew = name == "machine-cp-1"
-        assert instance.ignore_changes == (() if anew else ("ami", "userData")), name
-    assert (trigger(run, "cp-1"), trigger(run, "cp-0")) == ("1", "0")
+        assert instance.ignore_changes == (() if anew else PINNED), name
+    assert (times_replaced(run, "cp-1"), times_replaced(run, "cp-0")) == ("1", "0")
     told = run.exports["machines"]["cp-1"]
     assert (told["replacements"], told["listed"]) == (1, True)
 
@@ -217,15 +227,15 @@ def test_the_next_run_keeps_the_machine_that_was_made_anew() -> None:
     second = run_of(dev(replace=["cp-1"]), last=first.exports["machines"])
     third = run_of(dev(), last=second.exports["machines"])
     for run in (second, third):
-        assert trigger(run, "cp-1") == "1"
-        assert run.of_type(INSTANCE)["machine-cp-1"].ignore_changes == ("ami", "userData")
+        assert times_replaced(run, "cp-1") == "1"
+        assert run.of_type(INSTANCE)["machine-cp-1"].ignore_changes == PINNED
     again = run_of(dev(replace=["cp-1"]), last=third.exports["machines"])
-    assert trigger(again, "cp-1") == "2"
+    assert times_replaced(again, "cp-1") == "2"
 
 
 def test_the_type_is_in_the_trigger_of_workers_and_not_of_the_control_plane() -> None:
-    assert trigger(prod_run(), "worker-batch-0") == "0 c7i.xlarge"
-    assert trigger(prod_run(), "cp-0") == "0"
+    assert trigger(prod_run(), "worker-batch-0") == "c7i.xlarge"
+    assert trigger(prod_run(), "cp-0") is None
 
 
 def test_a_machine_that_is_made_anew_is_sought_under_its_first_host_key() -> None:
@@ -251,8 +261,40 @@ def test_a_machine_of_the_lab_is_made_anew_by_its_name_too() -> None:
     first = run_of(lab_with())
     value = lab_with(replace=["worker-general-1"])
     second = run_of(value, last=first.exports["machines"])
-    triggers = {
-        name: one.replacement_trigger for name, one in second.of_type(LOCAL).items() if name != "bridge"
-    }
-    assert triggers.pop("machine-worker-general-1") == 1
-    assert set(triggers.values()) == {0}
+    machines = {name: one for name, one in second.of_type(LOCAL).items() if name != "bridge"}
+    triggers = {name: one.inputs["triggers"] for name, one in machines.items()}
+    assert triggers.pop("machine-worker-general-1") == [1]
+    assert set(map(tuple, triggers.values())) == {(0,)}
+    kept = {name for name, one in machines.items() if one.ignore_changes == ("triggers",)}
+    assert kept == set(machines) - {"machine-worker-general-1"}
+
+
+def test_workers_that_would_become_spot_instances_are_made_anew_within_their_bound() -> None:
+    before = dev(workerPools=pool(2, spot=False))
+    plan = plan_of(dev(workerPools=pool(2, spot=True)))
+    last = last_of(before, **{f"worker_general_{number}": {"spot": False} for number in range(2)})
+    assert refusals(plan, last) == []
+    made = replacements(plan, last)
+    assert {name for name, one in made.items() if one.now} == {"worker-general-0", "worker-general-1"}
+
+
+def test_a_whole_pool_does_not_become_spot_instances_in_one_run() -> None:
+    before = dev(workerPools=pool(3, spot=False))
+    plan = plan_of(dev(workerPools=pool(3, spot=True)))
+    last = last_of(before, **{f"worker_general_{number}": {"spot": False} for number in range(3)})
+    [refused] = refusals(plan, last)
+    assert refused.startswith(
+        "cluster.workerPools.general: worker-general-0 would go from on-demand to spot; "
+    )
+    assert refused.endswith(
+        "add a pool with the other `aws.spot`, and remove this one when its pods have moved."
+    )
+
+
+def test_another_login_name_is_refused_since_machines_know_only_their_first_one() -> None:
+    plan = plan_of(dev())
+    last = last_of(dev(), cp_0={"sshUser": "ubuntu"})
+    assert refusals(plan, last) == [
+        "cluster.platform.ssh.user: the machines were made with ubuntu, and nobody could log in on them as hardway."
+        " Write `user: ubuntu` again."
+    ]
