@@ -50,7 +50,12 @@ def timed(arguments: list[str], cache: Path) -> float:
     begin = time.monotonic()
     environment = {**os.environ, "HARDWAY_CACHE": str(cache)}
     done = subprocess.run(
-        [sys.executable, *arguments], cwd=paths.PROJECT, env=environment, capture_output=True, text=True, check=False
+        [sys.executable, *arguments],
+        cwd=paths.PROJECT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode:
         sys.exit(f"{' '.join(arguments)} failed:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")

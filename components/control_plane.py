@@ -13,8 +13,9 @@ import pulumi
 
 from components.add_ons import absent_manifests, wanted_manifests
 from components.certificate_authority import CertificateAuthority
+from components.leaving import NodeDrain
 from components.machine import Machine
-from components.node import NodeConfig, NodeDrain, NodePrepare, NodeTask
+from components.node import NodeConfig, NodePrepare, NodeTask
 from components.secrets import secret_files
 from components.tree import machine_files
 from config.certificates import Authority, CertificateSpec

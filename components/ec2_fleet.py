@@ -14,10 +14,10 @@ import pulumi_tls as tls
 
 from components.bastion import Bastion
 from components.ec2_options import METADATA, Login, root_volume
+from components.host_key import NodeHostKey
 from components.instance_profiles import InstanceProfiles
 from components.machine import Connection, Machine, Proxy
 from components.network import Network
-from components.node import NodeHostKey
 from components.ssh_key import read_key
 from config.aws_models import AwsSsh
 from config.aws_plan import AwsPlan, Group, InstancePlan

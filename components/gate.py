@@ -10,8 +10,9 @@ import pulumi
 from components.add_ons import deployments
 from components.certificate_authority import CertificateAuthority
 from components.control_plane import ControlPlane
+from components.leaving import NodeSweep
 from components.machine import Machine
-from components.node import NodeSweep, NodeTask
+from components.node import NodeTask
 from components.tree import node_labels, node_taints
 from components.worker_pool import WorkerPool
 from config.plan import ClusterPlan

@@ -8,8 +8,9 @@ from typing import Any
 import pulumi
 
 from components.certificate_authority import CertificateAuthority
+from components.leaving import NodeDrain
 from components.machine import Machine
-from components.node import NodeConfig, NodeDrain, NodePrepare
+from components.node import NodeConfig, NodePrepare
 from components.secrets import secret_files
 from components.tree import machine_files
 from config.certificates import CertificateSpec

@@ -15,8 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components import bundle
-from components.node import _content, _entry, artifact_entries
+from components.node import _content, _entry
 from components.render import File
+from components.staging import artifact_entries
 from components.tree import machine_files, secret_paths
 from config.certificates import certificates_for
 from tests.components.artifacts import with_digests

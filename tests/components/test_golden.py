@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from components.add_ons import absent_manifests, wanted_manifests
-from components.node import PACKAGES, binary_links
+from components.node import PACKAGES
+from components.staging import binary_links
 from components.tree import STAGED_BY_PREPARE, machine_files, machine_folders, machine_units, secret_paths
 from config.certificates import certificates_for
 from config.plan import ClusterPlan

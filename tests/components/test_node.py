@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.add_ons import absent_manifests, deployments, wanted_manifests
-from components.node import CNI_PLUGINS, _content, artifact_entries, artifact_folder, binary_links
+from components.node import _content
+from components.staging import CNI_PLUGINS, artifact_entries, artifact_folder, binary_links
 from components.tree import flags, machine_files, node_labels, node_taints
 from components.worker_pool import in_lanes
 from config.plan import MachinePlan, Role

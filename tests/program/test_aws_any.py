@@ -38,6 +38,8 @@ def expected(plan: ClusterPlan) -> dict[str, int]:
     bastion = 1 if plan.aws.bastion else 0
     machines, workers, masters = len(plan.machines), len(plan.workers), len(plan.control_plane)
     keys = machines if plan.aws.rotate_host_keys else 0
+    drains = workers + (masters if masters > 1 else 0)  # a control-plane machine is drained from another one
+    sweep = 1 if plan.aws.cloud_controller else 0
     return {
         "aws:ec2/instance:Instance": machines + bastion,
         "aws:ebs/volume:Volume": masters,
@@ -47,7 +49,7 @@ def expected(plan: ClusterPlan) -> dict[str, int]:
         "aws:ec2/eip:Eip": len(plan.aws.gateways) + bastion,
         "aws:ec2/subnet:Subnet": len(plan.aws.subnets),
         "aws:lb/loadBalancer:LoadBalancer": 1,
-        "command:remote:Command": 2 * machines + workers + keys + 2,
+        "command:remote:Command": 2 * machines + drains + keys + 2 + sweep,
     }
 
 

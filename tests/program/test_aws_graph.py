@@ -48,11 +48,11 @@ DEV: dict[str, int] = {
     "aws:ec2/instance:Instance": 5,
     "aws:ebs/volume:Volume": 3,  # etcd's
     "aws:ec2/volumeAttachment:VolumeAttachment": 3,
-    PRIVATE_KEY: 41,  # 3 authorities, 30 leaves, service accounts, the seed, a login, 5 machines
+    PRIVATE_KEY: 40,  # 3 authorities, 29 leaves, service accounts, the seed, a login, 5 machines
     SELF_SIGNED: 3,
-    CERT_REQUEST: 30,
-    LOCALLY_SIGNED: 30,
-    REMOTE: 14,  # prepare and activate of 5 machines, drains of 2, add-ons, the gate
+    CERT_REQUEST: 29,
+    LOCALLY_SIGNED: 29,
+    REMOTE: 17,  # prepare, activate and drain of 5 machines, add-ons, the gate
     "hardway:index:Network": 1,
     "hardway:index:Firewall": 1,
     "hardway:index:ApiLoadBalancer": 1,
@@ -64,7 +64,7 @@ DEV: dict[str, int] = {
     "hardway:index:Kubeconfig": 1,
     "hardway:index:NodePrepare": 5,
     "hardway:index:NodeConfig": 5,
-    "hardway:index:NodeDrain": 2,
+    "hardway:index:NodeDrain": 5,
     "hardway:index:NodeTask": 2,
 }
 PROD: dict[str, int] = {
@@ -78,15 +78,16 @@ PROD: dict[str, int] = {
     "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule": 5,
     "aws:iam/rolePolicy:RolePolicy": 2,
     "aws:ec2/instance:Instance": 10,  # 3 + 6 and the bastion
-    PRIVATE_KEY: 63,  # 8 leaves, 4 workers and the bastion more, and 9 second host keys
-    CERT_REQUEST: 38,
-    LOCALLY_SIGNED: 38,
-    REMOTE: 35,  # prepare, activate and host key of 9 machines, drains of 6, add-ons, the gate
+    PRIVATE_KEY: 62,  # 8 leaves, 4 workers and the bastion more, and 9 second host keys
+    CERT_REQUEST: 37,
+    LOCALLY_SIGNED: 37,
+    REMOTE: 39,  # prepare, activate, drain and host key of 9 machines, add-ons, the gate, the sweep
     "hardway:index:Bastion": 1,
     "hardway:index:WorkerPool": 2,
     "hardway:index:NodePrepare": 9,
     "hardway:index:NodeConfig": 9,
-    "hardway:index:NodeDrain": 6,
+    "hardway:index:NodeDrain": 9,
+    "hardway:index:NodeSweep": 1,
     "hardway:index:NodeHostKey": 9,
 }
 
@@ -208,6 +209,7 @@ def test_what_the_next_run_has_to_know_of_a_machine_is_exported(stack: str) -> N
         "sshPort": 22,
         "sshUser": "hardway",
         "instanceType": {"dev": "t4g.medium", "prod": "m7g.large"}[stack],
+        "spot": False,
         "replacements": 0,
         "listed": False,
         "hostKeyRotated": rotated,

@@ -111,4 +111,4 @@ def test_a_machine_receives_the_keys_of_its_own_table_rows_and_no_other() -> Non
 def test_a_drain_carries_no_secret() -> None:
     drains = [one for name, one in prod_run().of_type(REMOTE).items() if name.startswith("drain-")]
     assert {keys_in(open_up(one.inputs["stdin"])) for one in drains} == {frozenset()}
-    assert len(drains) == 6
+    assert len(drains) == 9

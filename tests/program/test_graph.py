@@ -11,7 +11,8 @@ import pytest
 from pulumi.runtime.proto import resource_pb2
 
 from components import bundle
-from components.node import ACTIVATE_SECONDS, LEAVE_SECONDS, PREPARE_SECONDS
+from components.leaving import LEAVE_SECONDS
+from components.node import ACTIVATE_SECONDS, PREPARE_SECONDS
 from tests.components.test_golden import GOLDEN, compare
 from tests.components.trees import single_host
 from tests.config.clusters import hosts
@@ -31,7 +32,8 @@ from tests.program.wire import Secret, open_up, plain_struct
 
 CONTROL_PLANE = ("cp-0", "cp-1", "cp-2")
 WORKERS = ("worker-general-0", "worker-general-1")
-MACHINES = (*CONTROL_PLANE, *WORKERS, "lb-0")
+NODES = (*CONTROL_PLANE, *WORKERS)
+MACHINES = (*NODES, "lb-0")
 
 TWO_POOLS = [
     {"name": "general", "count": 2},
@@ -60,7 +62,7 @@ def test_the_lab_is_exactly_these_many_resources(preview: bool) -> None:
         SELF_SIGNED: 3,
         CERT_REQUEST: 30,
         LOCALLY_SIGNED: 30,
-        REMOTE: 16,  # prepare and activate of 6 machines, drains of 2, add-ons, the gate
+        REMOTE: 19,  # prepare and activate of 6 machines, drains of 5, add-ons, the gate
         LOCAL: 7,  # the bridge and 6 machines
         "hardway:index:LabNetwork": 1,
         "hardway:index:LabFleet": 1,
@@ -70,7 +72,7 @@ def test_the_lab_is_exactly_these_many_resources(preview: bool) -> None:
         "hardway:index:Kubeconfig": 1,
         "hardway:index:NodePrepare": 6,
         "hardway:index:NodeConfig": 6,
-        "hardway:index:NodeDrain": 2,
+        "hardway:index:NodeDrain": 5,
         "hardway:index:NodeTask": 2,
     }
 
@@ -105,13 +107,14 @@ PREPARED_WORKERS = {f"prepare-{name}" for name in WORKERS}
 ACTIVATED_CONTROL_PLANE = {f"activate-{name}" for name in CONTROL_PLANE}
 ORDER: dict[str, set[str]] = {
     **{f"prepare-{name}": set() for name in MACHINES},
-    **{f"drain-{name}": set() for name in WORKERS},
+    **{f"drain-{name}": set() for name in NODES},
     "activate-cp-0": PREPARED_CONTROL_PLANE,
     "activate-cp-1": PREPARED_CONTROL_PLANE | {"activate-cp-0"},
     "activate-cp-2": PREPARED_CONTROL_PLANE | {"activate-cp-1"},
     "activate-lb-0": {"prepare-lb-0"},
     "activate-worker-general-0": PREPARED_WORKERS | ACTIVATED_CONTROL_PLANE,
-    "activate-worker-general-1": PREPARED_WORKERS | ACTIVATED_CONTROL_PLANE | {"activate-worker-general-0"},
+    # The rest it waits for by the one before it.
+    "activate-worker-general-1": {"prepare-worker-general-1", "activate-worker-general-0"},
     "add-ons": ACTIVATED_CONTROL_PLANE,
     "ready": {f"activate-{name}" for name in MACHINES} | {"add-ons"},
 }
@@ -145,7 +148,7 @@ def test_no_command_takes_an_input_from_another_machine_but_the_gate() -> None:
     assert taken.pop("ready")
     assert taken == {
         "add-ons": set(),
-        **{f"drain-{name}": set() for name in WORKERS},
+        **{f"drain-{name}": set() for name in NODES},
         **{f"prepare-{name}": set() for name in MACHINES},
         **{f"activate-{name}": {f"prepare-{name}"} for name in MACHINES},
     }
@@ -170,7 +173,7 @@ def test_one_time_steps_run_on_the_operations_machine_of_the_settings() -> None:
             assert open_up(run.command(step).inputs["connection"])["host"] == host
 
 
-DRAINS = {f"drain-{name}" for name in WORKERS}
+DRAINS = {f"drain-{name}" for name in NODES}
 
 
 def test_every_command_line_is_the_constant_of_its_phase() -> None:
@@ -183,12 +186,20 @@ def test_every_command_line_is_the_constant_of_its_phase() -> None:
 def test_a_drain_works_when_it_is_deleted_from_the_operations_machine_and_not_with_the_whole() -> None:
     run = lab_run()
     seed = run.of_type(PRIVATE_KEY)["secret-seed"].urn
-    for worker in WORKERS:
-        drain = run.command(f"drain-{worker}")
-        assert drain.inputs["delete"] == bundle.remote_command(LEAVE_SECONDS)
-        assert open_up(drain.inputs["connection"])["host"] == "172.31.0.10"
-        assert run.document(f"drain-{worker}")["node"] == worker
+    # Workers on the operations machine; a control-plane machine, which can't ask itself, on the next one.
+    asked = {"cp-0": "172.31.0.11", "cp-1": "172.31.0.12", "cp-2": "172.31.0.10"}
+    for node in NODES:
+        drain = run.command(f"drain-{node}")
+        assert drain.inputs["delete"] == bundle.remote_command(LEAVE_SECONDS + 300)
+        assert open_up(drain.inputs["connection"])["host"] == asked.get(node, "172.31.0.10")
+        document = run.document(f"drain-{node}")
+        assert (document["node"], document["seconds"], document["force"]) == (node, 300, False)
         assert drain.deleted_with == seed
+
+
+def test_the_only_control_plane_machine_has_nobody_to_be_drained_from() -> None:
+    names = set(run_of(small_with()).of_type("hardway:index:NodeDrain"))
+    assert names == {f"drain-{name}" for name in WORKERS}
 
 
 def test_a_drain_is_deleted_before_the_machine_that_it_is_about() -> None:
@@ -462,7 +473,7 @@ def test_hosts_stand_on_the_same_graph_without_making_a_machine(login_key: Path,
     assert run.of_type(LOCAL) == {}
     names = ("cp-a", "cp-b", "cp-c", "worker-a", "worker-b", "balancer")
     assert set(run.of_type("hardway:index:NodeConfig")) == {f"activate-{name}" for name in names}
-    assert set(run.of_type("hardway:index:NodeDrain")) == {"drain-worker-a", "drain-worker-b"}
+    assert set(run.of_type("hardway:index:NodeDrain")) == {f"drain-{name}" for name in names[:-1]}
 
 
 def test_a_host_is_reached_as_its_settings_say(login_key: Path) -> None:
