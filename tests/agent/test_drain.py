@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -80,6 +81,13 @@ class Cluster:
             return self.healthy
         self.changes.append(" ".join(command[4:]))
         return self.can_uncordon
+
+
+@pytest.fixture(scope="module", autouse=True)
+def kubelet() -> Iterator[None]:
+    """Its port is open while these tests run."""
+    with KUBELET:
+        yield
 
 
 @pytest.fixture(autouse=True)
