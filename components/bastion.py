@@ -10,6 +10,9 @@ from components.ec2_options import METADATA, Login, root_volume
 from components.machine import Proxy
 from config.aws_plan import BASTION_ROOT_GIB, BastionPlan
 
+SSHD = {"/etc/ssh/sshd_config.d/10-hardway.conf": "MaxStartups 100:30:200\n"}
+"""All machines are prepared at once, and sshd's default drops connections beyond ten that have not logged in yet."""
+
 
 class Bastion(pulumi.ComponentResource):
     """A bastion with an address that stays.
@@ -57,12 +60,14 @@ class Bastion(pulumi.ComponentResource):
             vpc_security_group_ids=[group],
             metadata_options=METADATA,
             root_block_device=root_volume(BASTION_ROOT_GIB, tags),
-            user_data=login.first_boot(host),
+            user_data=login.first_boot(host, files=SSHD),
             tags=tags,
             opts=pulumi.ResourceOptions(
                 parent=self,
                 delete_before_replace=True,
-                ignore_changes=["ami", "userData"],
+                additional_secret_outputs=["userData", "userDataBase64"],
+                # It keeps nothing: its address and its host key outlive it, so another image may make it anew.
+                ignore_changes=["userData"],
             ),
         )
         # AWS gives a machine no address of the internet's while its VPC has no gateway.

@@ -20,14 +20,15 @@ from components.machine import Connection, Machine, Proxy
 from components.network import Network
 from components.ssh_key import read_key
 from config.aws_models import AwsSsh
-from config.aws_plan import AwsPlan, Group, InstancePlan
+from config.aws_plan import ETCD_DEVICE, AwsPlan, Group, InstancePlan
 from config.changes import Replacement
 from config.plan import ClusterPlan, MachinePlan, Role
 
-ETCD_DEVICE = "/dev/sdf"
-"""The first of the names that AWS recommends for data volumes; on Nitro machines it is an NVMe disk with its id."""
 REPLACEMENTS_TAG = "hardway.dev/replacements"
 """How often a machine was made anew by its name in `replace`."""
+KEPT = ("ami", "userData", "associatePublicIpAddress", f'tags["{REPLACEMENTS_TAG}"]')
+"""What a machine keeps in its life, whatever the settings or a refresh say: a stopped machine has no public address
+and would be replaced for that (terraform-provider-aws#33775)."""
 
 
 def _replacements(tags: Mapping[str, str] | None) -> int:
@@ -134,15 +135,18 @@ class Ec2Fleet(pulumi.ComponentResource):
             told={
                 "instanceType": instance.instance_type,
                 "spot": instance.id.apply(lambda _: instance_plan.spot),
+                "rootVolumeGib": instance.id.apply(lambda _: instance_plan.root_gib),
+                "etcdVolumeGib": volume.apply(lambda _: instance_plan.etcd_gib) if volume else None,
+                "loginKey": instance.id.apply(lambda _: self._plan.login_key),
                 "replacements": instance.tags.apply(_replacements),
                 "listed": instance.id.apply(lambda _: replacement.listed),
                 "hostKeyRotated": self._plan.rotate_host_keys,
             },
             shape=instance.instance_type,
         )
-        return (
-            self._with_rotated_key(machine, again=replacement.now) if self._plan.rotate_host_keys else machine
-        )
+        if not self._plan.rotate_host_keys:
+            return machine
+        return self._with_rotated_key(machine, again=replacement.now)
 
     def _instance(
         self, planned: MachinePlan, plan: InstancePlan, host_key: tls.PrivateKey, replacement: Replacement
@@ -176,12 +180,13 @@ class Ec2Fleet(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(
                 parent=self,
                 delete_before_replace=True,
+                additional_secret_outputs=["userData", "userDataBase64"],
                 replacement_trigger=type_trigger,
                 replace_on_changes=["tags"] if replacement.now else None,
                 # A machine that is made anew follows the settings' image, every other one keeps its own (typhoon#126),
                 # and with it the tag that says how often it was: a run that fails gives out no outputs, so only the
                 # machine itself knows whether its replacement is still to come.
-                ignore_changes=[] if replacement.now else ["ami", "userData", f'tags["{REPLACEMENTS_TAG}"]'],
+                ignore_changes=[] if replacement.now else list(KEPT),
             ),
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import pulumi
 import pulumi_aws as aws
@@ -40,11 +41,13 @@ class Login:
     private_key: pulumi.Output[str]
     public_key: pulumi.Input[str]
 
-    def first_boot(self, host_key: tls.PrivateKey) -> pulumi.Output[str]:
-        """A machine's user data, a secret."""
+    def first_boot(
+        self, host_key: tls.PrivateKey, *, files: Mapping[str, str] = MappingProxyType({})
+    ) -> pulumi.Output[str]:
+        """A machine's user data, a secret; `files` are written at first boot, content by path."""
         text = pulumi.Output.all(
             host_key=host_key.private_key_openssh,
             public_host_key=host_key.public_key_openssh,
             authorized_key=self.public_key,
-        ).apply(lambda known: user_data(user=self.user, **known))
+        ).apply(lambda known: user_data(user=self.user, files=files, **known))
         return pulumi.Output.secret(text)

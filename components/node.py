@@ -20,6 +20,7 @@ from components.machine import Machine, Proxy
 from components.render import File
 from components.staging import artifact_entries, binary_links
 from components.tree import STAGED_BY_PREPARE, machine_folders, machine_units
+from config.aws_plan import ETCD_DEVICE
 from config.plan import ClusterPlan, MachinePlan, Role, machine_artifacts
 
 PREPARE_SECONDS = 1200
@@ -172,7 +173,7 @@ class NodePrepare(pulumi.ComponentResource):
 def _disks(etcd_volume: str | None) -> list[dict[str, str]]:
     if etcd_volume is None:
         return []
-    return [{"mount": "/var/lib/etcd", "volume": etcd_volume, "owner": "etcd"}]
+    return [{"mount": "/var/lib/etcd", "volume": etcd_volume, "device": ETCD_DEVICE, "owner": "etcd"}]
 
 
 class NodeConfig(pulumi.ComponentResource):

@@ -11,8 +11,9 @@ import pulumi
 
 from components.history import last_machines
 from config.changes import Replacement, refusals, replacements
+from config.mistakes import Problem
 from config.plan import ClusterPlan, plan_cluster
-from config.region import region_problems
+from config.region import FOREIGN_KEYS, foreign_problems, region_problems
 from config.settings import Settings, SettingsError, load_settings
 
 
@@ -30,7 +31,7 @@ def load_plan() -> tuple[Settings, ClusterPlan, Mapping[str, Replacement]]:
     region = pulumi.Config("aws").get("region") or ""
     value = pulumi.Config("hardway").get_object("cluster")
     try:
-        settings = load_settings(value, source, around=region_problems(region) if _is_on_aws(value) else ())
+        settings = load_settings(value, source, around=_around(region) if _is_on_aws(value) else ())
     except SettingsError as error:
         raise pulumi.RunError(str(error)) from None
     plan = plan_cluster(settings, region=region)
@@ -42,6 +43,15 @@ def load_plan() -> tuple[Settings, ClusterPlan, Mapping[str, Replacement]]:
     for warning in plan.warnings:
         pulumi.log.warn(warning)
     return settings, plan, replacements(plan, last)
+
+
+def _around(region: str) -> list[Problem]:
+    """What is wrong with the AWS provider's own keys in the stack's file."""
+    own = pulumi.Config("aws")
+    return [
+        *region_problems(region),
+        *foreign_problems(key for key in FOREIGN_KEYS if own.get(key) is not None),
+    ]
 
 
 def _is_on_aws(value: Any) -> bool:

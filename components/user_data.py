@@ -6,10 +6,14 @@ key in it is worth as much as that. `rotateHostKeys` gives the machine another o
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from components.render import dump_yaml
 
 
-def user_data(*, host_key: str, public_host_key: str, user: str, authorized_key: str) -> str:
+def user_data(
+    *, host_key: str, public_host_key: str, user: str, authorized_key: str, files: Mapping[str, str]
+) -> str:
     """A cloud-config (cloudinit.readthedocs.io, modules `ssh` and `users_groups`).
 
     Args:
@@ -17,6 +21,7 @@ def user_data(*, host_key: str, public_host_key: str, user: str, authorized_key:
         public_host_key: its public part.
         user: login name, with sudo and without a password.
         authorized_key: public key that logs in.
+        files: further files that are needed before sshd starts, content by path; machines have none.
     """
     login = {
         "name": user,
@@ -25,6 +30,7 @@ def user_data(*, host_key: str, public_host_key: str, user: str, authorized_key:
         "lock_passwd": True,
         "ssh_authorized_keys": [authorized_key.strip()],
     }
+    written = [{"path": path, "content": text} for path, text in files.items()]
     return "#cloud-config\n" + dump_yaml(
         {
             "ssh_deletekeys": True,
@@ -32,5 +38,6 @@ def user_data(*, host_key: str, public_host_key: str, user: str, authorized_key:
             "ssh_pwauth": False,
             "disable_root": True,
             "users": [login],
+            **({"write_files": written} if written else {}),
         }
     )

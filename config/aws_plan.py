@@ -29,6 +29,10 @@ RESERVED_EIGHTHS = 7
 """Eighths of a machine subnet from which AWS gives no address away by itself; the last is for the balancer's and
 other interfaces."""
 
+ETCD_DEVICE = "/dev/sdf"
+"""The first of the names that AWS recommends for data volumes; on Nitro machines it is an NVMe disk with its id."""
+GENERATED_KEY = "generated"
+"""Stands for the login key that is made in the state."""
 BASTION_ROOT_GIB = 10
 """Size of the bastion's root volume in GiB; nothing is installed on it."""
 
@@ -162,6 +166,7 @@ class AwsPlan:
         rules: of every security group.
         bastion: None with `ssh.via: direct`.
         public_machines: whether machines have a public address each.
+        login_key: the operator's own public key without its comment, or `GENERATED_KEY`.
         tags: of everything.
     """
 
@@ -177,6 +182,7 @@ class AwsPlan:
     bastion: BastionPlan | None
     public_machines: bool
     login_user: str
+    login_key: str
     rotate_host_keys: bool
     deletion_protection: bool
     cloud_controller: bool
@@ -277,6 +283,7 @@ def plan_aws(
         bastion=_bastion(settings, platform),
         public_machines=own and platform.machine_subnets == "public",
         login_user=platform.ssh.user,
+        login_key=" ".join((platform.ssh.public_key or GENERATED_KEY).split()[:2]),
         rotate_host_keys=platform.ssh.rotate_host_keys,
         deletion_protection=platform.deletion_protection,
         cloud_controller=platform.integration.cloud_controller,

@@ -71,7 +71,7 @@ def refusals(plan: ClusterPlan, last: Mapping[str, Any]) -> list[str]:
             f"cluster.platform.ssh.rotateHostKeys: can't be switched off; {', '.join(rotated)} would no longer be"
             " recognised, since their first host keys are gone. Write `rotateHostKeys: true` again."
         )
-    found.append(_other_login(plan, last))
+    found += [_other_login(plan, last), _other_key(plan, last), *_smaller_volumes(plan, last)]
     return [problem for problem in found if problem]
 
 
@@ -82,10 +82,35 @@ def _other_login(plan: ClusterPlan, last: Mapping[str, Any]) -> str | None:
     old = {before["sshUser"] for name, before in last.items() if "sshUser" in before}
     if not old - {plan.aws.login_user}:
         return None
-    name = min(old)
+    name = min(old - {plan.aws.login_user})
     return (
         f"cluster.platform.ssh.user: the machines were made with {name}, and nobody could log in on them as"
         f" {plan.aws.login_user}. Write `user: {name}` again."
+    )
+
+
+def _smaller_volumes(plan: ClusterPlan, last: Mapping[str, Any]) -> list[str]:
+    """AWS lets a volume grow only, and would say so in the middle of a run."""
+    found = []
+    for name, instance in (plan.aws.instances if plan.aws else {}).items():
+        sizes = {"rootVolumeGib": instance.root_gib, "etcdVolumeGib": instance.etcd_gib}
+        for key, size in sizes.items():
+            old = last.get(name, {}).get(key)
+            if old is not None and size is not None and size < int(old):
+                found.append(
+                    f"{key} of {name}: {size} GiB is less than its volume's {int(old)}, and a volume never shrinks."
+                    f" Write {int(old)} or more."
+                )
+    return found
+
+
+def _other_key(plan: ClusterPlan, last: Mapping[str, Any]) -> str | None:
+    known = {str(before["loginKey"]) for before in last.values() if before.get("loginKey")}
+    if plan.aws is None or not known - {plan.aws.login_key}:
+        return None
+    return (
+        "cluster.platform.ssh: the machines were made with another login key, and nobody could log in on them with"
+        " this one. Write privateKeyFile and publicKey as they were (or neither, if the key was generated)."
     )
 
 

@@ -53,6 +53,7 @@ ACTIONS_BY_TYPE: dict[str, tuple[str, ...]] = {
             " DescribeInstanceTypes DescribeNetworkInterfaces DescribeSecurityGroups DescribeSubnets"
             " DescribeVolumes DescribeVpcs MonitorInstances UnmonitorInstances"
             " AssociateIamInstanceProfile DescribeIamInstanceProfileAssociations"
+            " CancelSpotInstanceRequests DescribeSpotInstanceRequests ModifyNetworkInterfaceAttribute"
             f" DisassociateIamInstanceProfile ReplaceIamInstanceProfileAssociation {_EC2_TAGS}"
         ),
         *_iam("PassRole CreateServiceLinkedRole"),

@@ -6,6 +6,7 @@ Whether AWS has such a region, and whether the account may use it, is told by th
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from config.fields import REGION
 from config.mistakes import Problem, SettingsError
@@ -13,6 +14,26 @@ from config.mistakes import Problem, SettingsError
 REGION_KEY = "aws:region"
 _ZONE = re.compile(rf"({REGION.pattern})([a-z]|(-[a-z0-9]+)+)", re.ASCII)
 """An availability zone (eu-central-1a), a Local Zone or a Wavelength Zone (us-west-2-lax-1a)."""
+
+
+FOREIGN_KEYS = (
+    "accessKey", "allowedAccountIds", "assumeRole", "assumeRoles", "defaultTags", "endpoints", "forbiddenAccountIds",
+    "profile", "secretKey", "sharedConfigFiles", "sharedCredentialsFiles", "token",
+)  # fmt: skip
+"""Keys of Pulumi's own AWS provider, which Hardway does not use: its provider is made with region and tags."""
+
+
+def foreign_problems(present: Iterable[str]) -> list[Problem]:
+    """Keys beside `aws:region` that would silently do nothing.
+
+    Args:
+        present: names below `aws:` that have a value.
+    """
+    reason = (
+        "is not read: Hardway's provider takes the region from here and the account from the environment; remove it and"
+        " export AWS_PROFILE (a profile may assume a role), or write platform.tags for tags"
+    )
+    return [(f"config.aws:{key}", reason) for key in present]
 
 
 def check_region(region: object, source: str) -> str:

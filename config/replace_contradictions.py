@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from config.aws_models import AwsPlatform
 from config.machine_names import balancer_names, control_plane_names, worker_names
 from config.mistakes import Finding, Findings, Path
 from config.models import HostsPlatform, Settings
@@ -46,6 +47,8 @@ def _each_name(settings: Settings, pools: Mapping[str, str]) -> Findings:
 def _control_plane_at_once(settings: Settings) -> Findings:
     members = control_plane_names(settings)
     chosen = [name for name in dict.fromkeys(settings.replace) if name in members]
+    if len(members) == 1 and chosen:
+        yield from _the_only_one(settings)
     if len(chosen) > 1:
         # etcd survives one member less of three, and a new member has to catch up before the next one leaves.
         reason = (
@@ -53,6 +56,20 @@ def _control_plane_at_once(settings: Settings) -> Findings:
             " `pulumi up`, then the other"
         )
         yield Finding(_PLACE, reason, _INVOLVED)
+
+
+def _the_only_one(settings: Settings) -> Findings:
+    """With a single control-plane machine nobody is left who could tell the cluster that it went."""
+    platform = settings.platform
+    if not isinstance(platform, AwsPlatform):
+        reason = "cp-0 holds the only copy of etcd's data, and they would go with it; remove the name"
+        yield Finding(_PLACE, reason, _INVOLVED)
+    elif platform.integration.cloud_controller:
+        reason = (
+            "cp-0 is the only control-plane machine, so its Node would go on naming the old instance to the cloud"
+            " controller; write controlPlane.count: 3 first"
+        )
+        yield Finding(_PLACE, reason, (*_INVOLVED, ("platform", "integration")))
 
 
 def _workers_at_once(settings: Settings, pools: Mapping[str, str]) -> Findings:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from config.region import check_region
+from config.region import check_region, foreign_problems
 from config.settings import SettingsError
 from config.stack_file import region_of_stack_file
 from tests.config.clusters import AWS_FILE, LAB_FILE, PROD_FILE, REGION
@@ -60,3 +60,10 @@ def test_a_stack_file_on_aws_without_a_region_is_refused() -> None:
     text = AWS_FILE.read_text().replace("  aws:region: eu-central-1\n", "")
     with pytest.raises(SettingsError, match=r"config\.aws:region: is missing"):
         region_of_stack_file(text, AWS_FILE.name)
+
+
+def test_keys_of_pulumis_provider_that_nobody_reads_are_told_with_the_way_out() -> None:
+    [(place, reason)] = foreign_problems(["profile"])
+    assert place == "config.aws:profile"
+    assert "export AWS_PROFILE" in reason
+    assert foreign_problems([]) == []

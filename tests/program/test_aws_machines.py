@@ -76,9 +76,9 @@ def test_an_instance_goes_before_its_successor_comes_and_keeps_image_and_first_b
     for instance in RUNS[stack]().of_type(INSTANCE).values():
         assert instance.delete_before_replace
         assert instance.ignore_changes == (
-            ("ami", "userData")
+            ("userData",)
             if instance.name == "bastion"
-            else ("ami", "userData", f'tags["{REPLACEMENTS_TAG}"]')
+            else ("ami", "userData", "associatePublicIpAddress", f'tags["{REPLACEMENTS_TAG}"]')
         )
         assert not instance.protect
 
@@ -109,13 +109,19 @@ def test_first_boot_data_are_secret_and_hold_a_host_key_and_one_login(stack: str
         text = open_up(instance.inputs["userData"])
         assert text.startswith("#cloud-config\n")
         data = yaml.safe_load(text)
-        assert set(data) == {"ssh_deletekeys", "ssh_keys", "ssh_pwauth", "disable_root", "users"}
+        own = {"write_files"} if name == "bastion" else set()
+        assert set(data) == own | {"ssh_deletekeys", "ssh_keys", "ssh_pwauth", "disable_root", "users"}
         host = f"ssh-host-{name.removeprefix('machine-')}"
         assert data["ssh_keys"]["ed25519_public"] == f"ssh-ed25519 {host}"
         assert (data["ssh_deletekeys"], data["ssh_pwauth"], data["disable_root"]) == (True, False, True)
         (login,) = data["users"]
         assert (login["name"], login["ssh_authorized_keys"]) == ("hardway", ["ssh-ed25519 ssh-login"])
         assert login["lock_passwd"] is True
+        for written in data.get("write_files", ()):
+            assert written == {
+                "path": "/etc/ssh/sshd_config.d/10-hardway.conf",
+                "content": "MaxStartups 100:30:200\n",
+            }
 
 
 @EachStack
@@ -141,7 +147,7 @@ def test_prepare_mounts_the_volume_by_its_id_where_etcd_is_and_knows_the_cloud(s
     for name in ("cp-0", "cp-1", "cp-2"):
         document = run.document(f"prepare-{name}")
         assert document["disks"] == [
-            {"mount": "/var/lib/etcd", "volume": f"Volume etcd-{name}", "owner": "etcd"}
+            {"device": "/dev/sdf", "mount": "/var/lib/etcd", "volume": f"Volume etcd-{name}", "owner": "etcd"}
         ]
         assert document["cloud"] == "aws"
         attachment = run.of_type(ATTACHMENT)[f"etcd-{name}"].urn

@@ -50,7 +50,7 @@ def pool(count: int = 4, **aws: Any) -> list[dict[str, Any]]:
     ]
 
 
-PINNED = ("ami", "userData", f'tags["{REPLACEMENTS_TAG}"]')
+PINNED = ("ami", "userData", "associatePublicIpAddress", f'tags["{REPLACEMENTS_TAG}"]')
 """What a machine that is not made anew keeps, whatever the settings say."""
 
 
@@ -297,4 +297,36 @@ def test_another_login_name_is_refused_since_machines_know_only_their_first_one(
     assert refusals(plan, last) == [
         "cluster.platform.ssh.user: the machines were made with ubuntu, and nobody could log in on them as hardway."
         " Write `user: ubuntu` again."
+    ]
+
+
+def test_of_two_login_names_the_other_one_is_named() -> None:
+    last = last_of(dev(), cp_0={"sshUser": "admin"}, cp_1={"sshUser": "hardway"})
+    [refused] = refusals(plan_of(dev()), last)
+    assert refused.endswith("Write `user: admin` again.")
+
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIExampleExampleExampleExampleExampleExamplA"
+
+
+def with_key(comment: str) -> dict[str, Any]:
+    """The small cluster with a login key of the operator's own."""
+    ssh = {"via": "direct", "privateKeyFile": "id.key", "publicKey": f"{KEY} {comment}"}
+    return dev(platform={**dev()["platform"], "ssh": ssh})
+
+
+def test_another_login_key_is_refused_and_another_comment_is_none() -> None:
+    generated = last_of(dev(), cp_0={"loginKey": "generated"})
+    assert len(refusals(plan_of(with_key("me")), generated)) == 1
+    assert refusals(plan_of(dev()), generated) == []
+    own = last_of(dev(), cp_0={"loginKey": KEY})
+    assert refusals(plan_of(with_key("you")), own) == []
+    [refused] = refusals(plan_of(dev()), own)
+    assert refused.startswith("cluster.platform.ssh: the machines were made with another login key")
+
+
+def test_a_volume_that_would_shrink_is_refused_and_one_that_grows_is_not() -> None:
+    sizes = {"rootVolumeGib": 30, "etcdVolumeGib": 5}
+    assert refusals(plan_of(dev()), last_of(dev(), cp_0=sizes)) == [
+        "rootVolumeGib of cp-0: 20 GiB is less than its volume's 30, and a volume never shrinks. Write 30 or more."
     ]
