@@ -19,9 +19,11 @@ class Bastion(pulumi.ComponentResource):
 
     Attributes:
         proxy: how SSH goes through it.
+        door: after which it is reached at its address.
     """
 
     proxy: Proxy
+    door: pulumi.Resource
 
     def __init__(
         self,
@@ -73,5 +75,6 @@ class Bastion(pulumi.ComponentResource):
         # AWS gives a machine no address of the internet's while its VPC has no gateway.
         reached = pulumi.ResourceOptions(parent=self, depends_on=list(after))
         address = aws.ec2.Eip("bastion", domain="vpc", instance=machine.id, tags=tags, opts=reached)
+        self.door = address
         self.proxy = Proxy(address.public_ip, login.user, login.private_key, host.public_key_openssh)
         self.register_outputs({"address": address.public_ip})

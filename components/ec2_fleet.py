@@ -82,7 +82,8 @@ class Ec2Fleet(pulumi.ComponentResource):
         self._profiles = {Role.CONTROL_PLANE: profiles.control_plane, Role.WORKER: profiles.worker}
         self._login = self._make_login(ssh)
         self.ssh_private_key = self._login.private_key
-        self.proxy = self._proxy()
+        self._bastion = self._make_bastion()
+        self.proxy = self._bastion.proxy if self._bastion else None
         self.machines = {
             machine.name: self._machine(machine, replacements[machine.name], self.proxy)
             for machine in plan.machines
@@ -95,11 +96,11 @@ class Ec2Fleet(pulumi.ComponentResource):
         key = tls.PrivateKey("ssh-login", algorithm="ED25519", opts=self._child)
         return Login(ssh.user, key.private_key_openssh, key.public_key_openssh)
 
-    def _proxy(self) -> Proxy | None:
+    def _make_bastion(self) -> Bastion | None:
         plan = self._plan.bastion
         if plan is None:
             return None
-        bastion = Bastion(
+        return Bastion(
             "bastion",
             cluster=self._cluster,
             plan=plan,
@@ -109,7 +110,6 @@ class Ec2Fleet(pulumi.ComponentResource):
             after=self._network.way_out.get(plan.subnet, ()),
             opts=self._child,
         )
-        return bastion.proxy
 
     def _machine(self, planned: MachinePlan, replacement: Replacement, proxy: Proxy | None) -> Machine:
         instance_plan = self._plan.instances[planned.name]
@@ -179,6 +179,8 @@ class Ec2Fleet(pulumi.ComponentResource):
             tags=tags,
             opts=pulumi.ResourceOptions(
                 parent=self,
+                # A machine that is made anew is drained first, through the bastion, which this run may make anew too.
+                depends_on=[self._bastion.door] if self._bastion and replacement.now else None,
                 delete_before_replace=True,
                 additional_secret_outputs=["userData", "userDataBase64"],
                 replacement_trigger=type_trigger,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,8 @@ from config.mistakes import Problem
 from config.plan import ClusterPlan, plan_cluster
 from config.region import FOREIGN_KEYS, foreign_problems, region_problems
 from config.settings import Settings, SettingsError, load_settings
+
+RECURSION_OF_A_MACHINE = 10
 
 
 def load_plan() -> tuple[Settings, ClusterPlan, Mapping[str, Replacement]]:
@@ -40,6 +43,9 @@ def load_plan() -> tuple[Settings, ClusterPlan, Mapping[str, Replacement]]:
     if refused:
         lines = "\n".join(f"  {source}: {reason}" for reason in refused)
         raise pulumi.RunError(f"this run would endanger the cluster; nothing was touched.\n{lines}")
+    # The SDK looks for cycles by recursion along depends_on (resource_cycle_breaker.py), and a pool's machines follow
+    # one another: a thousand of them is deeper than Python goes by itself.
+    sys.setrecursionlimit(max(sys.getrecursionlimit(), 1000 + RECURSION_OF_A_MACHINE * len(plan.machines)))
     for warning in plan.warnings:
         pulumi.log.warn(warning)
     return settings, plan, replacements(plan, last)

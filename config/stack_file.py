@@ -13,7 +13,7 @@ import yaml
 
 from config.mistakes import Problem, SettingsError
 from config.models import Settings
-from config.region import REGION_KEY, check_region, region_problems
+from config.region import FOREIGN_KEYS, REGION_KEY, check_region, foreign_problems, region_problems
 from config.settings import load_settings
 
 NAMESPACE = "hardway"
@@ -34,7 +34,10 @@ def settings_of_stack_file(text: str, source: str) -> Settings:
     problems = list(_root_problems(content))
     if problems:
         raise SettingsError(source, problems)
-    around = region_problems(content["config"].get(REGION_KEY)) if _is_on_aws(content) else []
+    around: list[Problem] = []
+    if _is_on_aws(content):
+        foreign = (key for key in FOREIGN_KEYS if f"aws:{key}" in content["config"])
+        around = [*region_problems(content["config"].get(REGION_KEY)), *foreign_problems(foreign)]
     return load_settings(content["config"][KEY], source, around)
 
 

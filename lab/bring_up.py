@@ -257,7 +257,13 @@ def _destroy(chosen: stack.Stack, arguments: list[str]) -> int:
     if not stack.exists(chosen):
         return 0
     line = stack.command(
-        chosen, "destroy", "--yes", "--skip-preview", "--parallel", str(stack.PARALLEL), *arguments
+        chosen,
+        "destroy",
+        "--yes",
+        *(["--skip-preview"] if chosen.is_lab else []),
+        "--parallel",
+        str(stack.PARALLEL),
+        *arguments,
     )
     progress.note(f"$ {' '.join(line)}")
     return stack.run(line)

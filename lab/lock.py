@@ -20,6 +20,7 @@ from config.versions import (
     KUBERNETES_SUPPORTED,
     LOCK,
     LOCK_FILE,
+    NETWORK_POLICIES_ARTIFACTS,
     Artifact,
     kubernetes_artifact,
 )
@@ -69,7 +70,9 @@ def _all() -> list[Artifact]:
     kubernetes = [
         kubernetes_artifact(name, version) for version in KUBERNETES_SUPPORTED for name in KUBERNETES_BINARIES
     ]
-    return [*kubernetes, *ARTIFACTS.values(), *CLOUD_ARTIFACTS.values()]
+    # What has no published file can't be asked for: it is served by a mirror, or runs from an image.
+    others = [one for name, one in ARTIFACTS.items() if name not in NETWORK_POLICIES_ARTIFACTS]
+    return [*kubernetes, *others, *CLOUD_ARTIFACTS.values()]
 
 
 def _ask(artifact: Artifact, arch: str) -> str:

@@ -77,7 +77,7 @@ def _refusal(names: list[str]) -> str:
 def by_hand(name: str) -> str:
     """The command that installs an official plugin from its archive, fetched by hand; a stand-in makes room for it."""
     install = f"pulumi plugin install resource {name} {VERSIONS[name]} --reinstall --file {_archive(name)}"
-    return f"PULUMI_HOME={paths.PULUMI_HOME} {install}"
+    return f"PULUMI_HOME={paths.PULUMI_HOME} {paths.PULUMI_HOME}/bin/{install}"
 
 
 def stand_ins() -> list[str]:

@@ -42,7 +42,8 @@ def resources_of(path: Path, *, preview: bool = False) -> list[Resource]:
         key.write("stands for the operator's login key")
         key.flush()
         settings = _filled(config[KEY], key.name)
-        run = recording.run_program(settings, preview=preview, region=config.get("aws:region"))
+        stack = path.name.removeprefix("Pulumi.").removesuffix(".yaml")
+        run = recording.run_program(settings, preview=preview, region=config.get("aws:region"), stack=stack)
         return translate(run.resources)
 
 

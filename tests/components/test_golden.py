@@ -20,6 +20,7 @@ from config.certificates import certificates_for
 from config.plan import ClusterPlan
 from tests.components.artifacts import published, with_digests
 from tests.components.trees import lab_plan, single_plan
+from tests.config.clusters import plan_of, prod
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 UPDATE = os.environ.get("HARDWAY_UPDATE_GOLDEN") == "1"
@@ -27,6 +28,7 @@ UPDATE = os.environ.get("HARDWAY_UPDATE_GOLDEN") == "1"
 CASES: dict[str, tuple[Callable[[], ClusterPlan], tuple[str, ...]]] = {
     "lab": (lambda: with_digests(lab_plan()), ("cp-0", "worker-general-0", "lb-0")),
     "single-host": (lambda: published(single_plan()), ("solo", "batch-a")),
+    "aws": (lambda: plan_of(prod()), ("cp-0", "worker-batch-0")),
 }
 MACHINES = [(case, machine) for case, (_, machines) in CASES.items() for machine in machines]
 

@@ -38,7 +38,8 @@ def replaced(standing: Standing, tmp_path_factory: pytest.TempPathFactory) -> Re
 
 def test_a_listed_worker_is_drained_then_unmade_then_made_then_filled(replaced: Replaced) -> None:
     standing_by = f"create Command drain-{WORKER}"
-    assert [action for action in replaced.run.done if action != standing_by] == [
+    beside = {standing_by, *replaced.run.about("bastion")}
+    assert [action for action in replaced.run.done if action not in beside] == [
         f"delete Command drain-{WORKER}",
         f"delete Instance machine-{WORKER}",
         f"create Instance machine-{WORKER}",
@@ -48,6 +49,16 @@ def test_a_listed_worker_is_drained_then_unmade_then_made_then_filled(replaced: 
     ]
     assert replaced.run.done.count(standing_by) == 1
     assert replaced.run.phases()[0] == (f"drain-{WORKER}", "drain")
+
+
+def test_a_bastion_of_a_newer_image_stands_before_anything_goes_through_it(replaced: Replaced) -> None:
+    done = replaced.run.done
+    assert done[:4] == [
+        "delete Instance bastion",
+        "create Instance bastion",
+        "update Eip bastion",
+        f"delete Command drain-{WORKER}",
+    ]
 
 
 def test_a_machine_made_anew_is_told_its_new_identity(replaced: Replaced) -> None:
@@ -83,9 +94,8 @@ def test_a_newer_image_is_for_workers_that_are_added_and_touches_no_machine_that
 ) -> None:
     run = cluster.up(settings(platform=NEWER, workerPools=[{"name": "general", "count": 3}]))
     assert run.ok, run.text
-    assert [action for action in run.done if "Instance" in action] == [
-        "create Instance machine-worker-general-2"
-    ]
+    made = [action for action in run.done if "Instance machine-" in action]
+    assert made == ["create Instance machine-worker-general-2"]
     assert images_of(cluster) == {
         **dict.fromkeys((*OTHERS, WORKER), IMAGE),
         "worker-general-2": NEWER_IMAGE,
@@ -115,7 +125,9 @@ def test_a_control_plane_machine_made_anew_takes_its_etcd_volume_along(cluster: 
     assert run.calls_of("delete VolumeAttachment etcd-cp-1")[0].inputs["stopInstanceBeforeDetaching"] is True
     (prepared,) = run.calls_of("update Command prepare-cp-1")
     assert prepared.ran is not None
-    assert prepared.ran[1]["disks"] == [{"mount": "/var/lib/etcd", "volume": volume, "owner": "etcd"}]
+    assert prepared.ran[1]["disks"] == [
+        {"mount": "/var/lib/etcd", "volume": volume, "device": "/dev/sdf", "owner": "etcd"}
+    ]
     assert cluster.resources()["Volume etcd-cp-1"]["id"] == volume
 
 

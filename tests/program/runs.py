@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Mapping
 from functools import cache
@@ -37,12 +38,15 @@ def run_of(value: Mapping[str, Any], *, preview: bool = False, last: Mapping[str
 def _remembered(value: str, preview: bool, last: str) -> Run | Exception:
     """A program that fails is remembered too: a hundred tests would each run it again."""
     before = json.loads(last)
+    gc.disable()  # it would look at every run that is remembered, again and again
     try:
         return run_program(
             json.loads(value), preview=preview, last=None if before is None else {"machines": before}
         )
     except Exception as error:
         return error
+    finally:
+        gc.enable()
 
 
 def dev_run(*, preview: bool = False) -> Run:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -61,3 +63,12 @@ def test_any_cluster_is_as_many_resources_as_its_plan_says(value: dict[str, Any]
     counted = Counter(resource.type for resource in run.resources)
     wanted = expected(plan_of(value))
     assert {kind: counted[kind] for kind in wanted} == wanted
+
+
+def test_python_may_recurse_as_deep_as_the_longest_row_of_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its own thousand the SDK's search for cycles fails on a pool of a thousand workers."""
+    asked: list[int] = []
+    monkeypatch.setattr(sys, "setrecursionlimit", asked.append)
+    monkeypatch.setattr(sys, "getrecursionlimit", lambda: 1000)
+    run_program(dev())
+    assert asked == [1050], "ten for each of five machines"

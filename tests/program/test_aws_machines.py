@@ -36,7 +36,7 @@ def test_a_machine_has_its_planned_address_subnet_image_and_size(stack: str) -> 
     plan = plan_of({"dev": dev, "prod": prod}[stack]())
     assert plan.aws is not None
     made = machines(RUNS[stack]())
-    assert list(made) == [machine.name for machine in plan.machines]
+    assert set(made) == {machine.name for machine in plan.machines}
     for machine in plan.machines:
         wanted = plan.aws.instances[machine.name]
         inputs = made[machine.name]

@@ -246,7 +246,7 @@ def test_a_machine_that_is_made_anew_is_sought_under_its_first_host_key() -> Non
 
 def test_a_machine_that_is_made_anew_takes_its_drain_and_its_volumes_attachment_along() -> None:
     """The engine replaces with a machine, before it, what would change with it and can only be replaced."""
-    run = run_of(prod(), last=last_of(prod()))
+    run = prod_run()
     worker = run.of_type(INSTANCE)["machine-worker-batch-1"].urn
     drain = run.of_type(REMOTE)["drain-worker-batch-1"]
     assert worker in drain.input_dependencies["triggers"]

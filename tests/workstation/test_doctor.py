@@ -73,7 +73,8 @@ def test_an_empty_computer_is_told_everything_at_once_and_fails(
     assert "AWS CLI version 2 from AWS, or `apt-get install awscli`" in told
     assert "apt-get install openssh-client" in told
     assert (
-        f"PULUMI_HOME={paths.PULUMI_HOME} pulumi plugin install resource aws 7.29.0 --reinstall --file "
+        f"PULUMI_HOME={paths.PULUMI_HOME} {paths.PULUMI_HOME}/bin/pulumi plugin install "
+        "resource aws 7.29.0 --reinstall --file "
         "pulumi-resource-aws-v7.29.0-linux-" in told
     )
 
