@@ -16,7 +16,7 @@ from components.bastion import Bastion
 from components.ec2_options import METADATA, Login, root_volume
 from components.host_key import NodeHostKey
 from components.instance_profiles import InstanceProfiles
-from components.machine import Connection, Machine, Proxy
+from components.machine import Connection, Machine, Proxy, confirmed_by
 from components.network import Network
 from components.ssh_key import read_key
 from config.aws_models import AwsSsh
@@ -134,12 +134,12 @@ class Ec2Fleet(pulumi.ComponentResource):
             etcd_volume=volume,
             told={
                 "instanceType": instance.instance_type,
-                "spot": instance.id.apply(lambda _: instance_plan.spot),
-                "rootVolumeGib": instance.id.apply(lambda _: instance_plan.root_gib),
+                "spot": confirmed_by(instance, instance_plan.spot),
+                "rootVolumeGib": confirmed_by(instance, instance_plan.root_gib),
                 "etcdVolumeGib": volume.apply(lambda _: instance_plan.etcd_gib) if volume else None,
-                "loginKey": instance.id.apply(lambda _: self._plan.login_key),
+                "loginKey": confirmed_by(instance, self._plan.login_key),
                 "replacements": instance.tags.apply(_replacements),
-                "listed": instance.id.apply(lambda _: replacement.listed),
+                "listed": confirmed_by(instance, replacement.listed),
                 "hostKeyRotated": self._plan.rotate_host_keys,
             },
             shape=instance.instance_type,

@@ -14,7 +14,7 @@ import pulumi_tls as tls
 from pulumi_command import local
 
 from components.lab_network import LabNetwork
-from components.machine import Connection, Machine
+from components.machine import Connection, Machine, confirmed_by
 from components.ssh_key import read_key
 from config.changes import Replacement
 from config.plan import ClusterPlan, MachinePlan
@@ -102,7 +102,7 @@ class LabFleet(pulumi.ComponentResource):
         )
         told = {
             "replacements": made.triggers.apply(lambda known: int(known[0]) if known else 0),
-            "listed": made.id.apply(lambda _: replacement.listed),
+            "listed": confirmed_by(made, replacement.listed),
         }
         return Machine(planned, connection, identity, (made,), told=told)
 

@@ -57,6 +57,11 @@ class Connection:
     proxy: Proxy | None = None
 
 
+def confirmed_by(made: pulumi.CustomResource, value: Any) -> pulumi.Output[Any]:
+    """A planned value, told only once what it was planned for has been made: a failed run must not tell it as done."""
+    return made.id.apply(lambda _: value)
+
+
 @dataclass(frozen=True)
 class Machine:
     """One machine that exists.

@@ -6,15 +6,13 @@ import os
 import signal
 import sys
 from collections.abc import Mapping
-from typing import Any
 
 import pulumi
 
 from components.history import last_machines
 from config.changes import Replacement, refusals, replacements
-from config.mistakes import Problem
 from config.plan import ClusterPlan, plan_cluster
-from config.region import FOREIGN_KEYS, foreign_problems, region_problems
+from config.region import FOREIGN_KEYS, is_on_aws, provider_problems
 from config.settings import Settings, SettingsError, load_settings
 
 RECURSION_OF_A_MACHINE = 10
@@ -31,13 +29,15 @@ def load_plan() -> tuple[Settings, ClusterPlan, Mapping[str, Replacement]]:
     # evidence.
     signal.signal(signal.SIGINT, lambda *_: os._exit(130))
     source = f"Pulumi.{pulumi.get_stack()}.yaml"
-    region = pulumi.Config("aws").get("region") or ""
+    provider = _provider_keys()
     value = pulumi.Config("hardway").get_object("cluster")
     try:
-        settings = load_settings(value, source, around=_around(region) if _is_on_aws(value) else ())
+        settings = load_settings(
+            value, source, around=provider_problems(provider) if is_on_aws(value) else ()
+        )
     except SettingsError as error:
         raise pulumi.RunError(str(error)) from None
-    plan = plan_cluster(settings, region=region)
+    plan = plan_cluster(settings, region=provider.get("region", ""))
     last = last_machines()
     refused = refusals(plan, last)
     if refused:
@@ -51,16 +51,8 @@ def load_plan() -> tuple[Settings, ClusterPlan, Mapping[str, Replacement]]:
     return settings, plan, replacements(plan, last)
 
 
-def _around(region: str) -> list[Problem]:
-    """What is wrong with the AWS provider's own keys in the stack's file."""
+def _provider_keys() -> dict[str, str]:
+    """The values of the AWS provider's own keys in the stack, by their names below `aws:`."""
     own = pulumi.Config("aws")
-    return [
-        *region_problems(region),
-        *foreign_problems(key for key in FOREIGN_KEYS if own.get(key) is not None),
-    ]
-
-
-def _is_on_aws(value: Any) -> bool:
-    """Whether unchecked settings name platform `aws`, which alone has a region."""
-    platform = value.get("platform") if isinstance(value, Mapping) else None
-    return isinstance(platform, Mapping) and platform.get("kind") == "aws"
+    values = {key: own.get(key) for key in ("region", *FOREIGN_KEYS)}
+    return {key: value for key, value in values.items() if value is not None}

@@ -297,10 +297,8 @@ def _machine_subnet(platform: AwsPlatform, letter: str) -> str:
     return f"{'private' if platform.vpc else platform.machine_subnets}-{letter}"
 
 
-def _balancer_subnet(platform: AwsPlatform, letter: str) -> str:
-    if platform.vpc is None:
-        return f"{'private' if platform.api.visibility == 'internal' else 'public'}-{letter}"
-    return f"public-{letter}" if platform.vpc.balancer_subnets else f"private-{letter}"
+def _image(platform: AwsPlatform, architecture: Architecture) -> str | None:
+    return platform.images.arm64 if architecture == "arm64" else platform.images.amd64
 
 
 def _subnets(
@@ -359,26 +357,27 @@ def _instances(
     control_plane: Mapping[str, str],
     workers: Mapping[str, tuple[WorkerPoolSettings, str]],
 ) -> dict[str, InstancePlan]:
-    images = {"amd64": platform.images.amd64, "arm64": platform.images.arm64}
     of_control_plane = settings.control_plane.aws or AwsControlPlane()
     instances = {}
     for name, zone in control_plane.items():
         type_ = control_plane_type(settings, name)
+        architecture = architecture_of(type_)
         instances[name] = InstancePlan(
             type_,
-            architecture_of(type_),
+            architecture,
             _machine_subnet(platform, zone),
-            images[architecture_of(type_)],
+            _image(platform, architecture),
             of_control_plane.root_volume_gib,
             etcd_gib=of_control_plane.etcd_volume_gib,
         )
     for name, (pool, zone) in workers.items():
         type_, of_pool = worker_type(pool, name), pool.aws or AwsWorkers()
+        architecture = architecture_of(type_)
         instances[name] = InstancePlan(
             type_,
-            architecture_of(type_),
+            architecture,
             _machine_subnet(platform, zone),
-            images[architecture_of(type_)],
+            _image(platform, architecture),
             of_pool.root_volume_gib,
             spot=of_pool.spot,
         )
@@ -394,7 +393,7 @@ def _api(settings: Settings, platform: AwsPlatform) -> ApiPlan:
         return ApiPlan(internal, dict.fromkeys(names), platform.api.endpoint)
     # Only an internal balancer lets its private addresses be chosen (ELBv2, SubnetMapping).
     addresses = {
-        _balancer_subnet(platform, letter): (
+        f"{'private' if internal else 'public'}-{letter}": (
             subnet_range(settings.network.machines, letter, public=False)[LOAD_BALANCER_OFFSET]
             if internal
             else None
@@ -409,7 +408,7 @@ def _bastion(settings: Settings, platform: AwsPlatform) -> BastionPlan | None:
         return None
     type_ = platform.ssh.bastion_instance_type
     architecture = architecture_of(type_)
-    image = platform.images.arm64 if architecture == "arm64" else platform.images.amd64
+    image = _image(platform, architecture)
     if platform.vpc is not None:
         letter = next(iter(platform.vpc.balancer_subnets))
         return BastionPlan(type_, architecture, f"public-{letter}", None, image)
@@ -454,10 +453,8 @@ def _ssh_rules(platform: AwsPlatform) -> list[FirewallRule]:
         for group in _NODES:
             for cidr in platform.admin_cidrs:
                 rules.append(_inward(group, "ssh", "tcp", (22, 22), cidr))
-    if platform.icmp and platform.ssh.via == "direct":
-        rules += [
-            _inward(group, "icmp", "icmp", None, cidr) for group in _NODES for cidr in platform.admin_cidrs
-        ]
+                if platform.icmp:
+                    rules.append(_inward(group, "icmp", "icmp", None, cidr))
     return rules
 
 

@@ -6,7 +6,7 @@ Whether AWS has such a region, and whether the account may use it, is told by th
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from config.fields import REGION
 from config.mistakes import Problem, SettingsError
@@ -21,6 +21,22 @@ FOREIGN_KEYS = (
     "profile", "secretKey", "sharedConfigFiles", "sharedCredentialsFiles", "token",
 )  # fmt: skip
 """Keys of Pulumi's own AWS provider, which Hardway does not use: its provider is made with region and tags."""
+
+
+def is_on_aws(cluster: object) -> bool:
+    """Whether unchecked settings of a cluster ask for `aws`, whatever else may be wrong with them."""
+    platform = cluster.get("platform") if isinstance(cluster, Mapping) else None
+    return isinstance(platform, Mapping) and platform.get("kind") == "aws"
+
+
+def provider_problems(value_of: Mapping[str, object]) -> list[Problem]:
+    """What is wrong with the keys of Pulumi's AWS provider in a stack.
+
+    Args:
+        value_of: values of those that are there, by their names below `aws:`.
+    """
+    foreign = foreign_problems(key for key in FOREIGN_KEYS if key in value_of)
+    return [*region_problems(value_of.get("region")), *foreign]
 
 
 def foreign_problems(present: Iterable[str]) -> list[Problem]:

@@ -13,7 +13,7 @@ import yaml
 
 from config.mistakes import Problem, SettingsError
 from config.models import Settings
-from config.region import FOREIGN_KEYS, REGION_KEY, check_region, foreign_problems, region_problems
+from config.region import FOREIGN_KEYS, REGION_KEY, check_region, is_on_aws, provider_problems
 from config.settings import load_settings
 
 NAMESPACE = "hardway"
@@ -34,11 +34,11 @@ def settings_of_stack_file(text: str, source: str) -> Settings:
     problems = list(_root_problems(content))
     if problems:
         raise SettingsError(source, problems)
-    around: list[Problem] = []
+    config, around = content["config"], list[Problem]()
     if _is_on_aws(content):
-        foreign = (key for key in FOREIGN_KEYS if f"aws:{key}" in content["config"])
-        around = [*region_problems(content["config"].get(REGION_KEY)), *foreign_problems(foreign)]
-    return load_settings(content["config"][KEY], source, around)
+        names = ("region", *FOREIGN_KEYS)
+        around = provider_problems({key: config[f"aws:{key}"] for key in names if f"aws:{key}" in config})
+    return load_settings(config[KEY], source, around)
 
 
 def region_of_stack_file(text: str, source: str) -> str:
@@ -57,9 +57,9 @@ def region_of_stack_file(text: str, source: str) -> str:
 
 def _is_on_aws(content: Any) -> bool:
     """Whether the file asks for `aws`, whatever else may be wrong with it."""
-    for key in ("config", KEY, "platform"):
+    for key in ("config", KEY):
         content = content.get(key) if isinstance(content, Mapping) else None
-    return isinstance(content, Mapping) and content.get("kind") == "aws"
+    return is_on_aws(content)
 
 
 class _TwiceError(yaml.MarkedYAMLError):

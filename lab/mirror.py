@@ -63,9 +63,11 @@ def record(key: str, entry: LockEntry) -> None:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Replace a text file so that a reader sees the old or the new one, never a part."""
+    """Replace a text file so that a reader sees the old or the new one, never a part; its mode stays."""
     partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
     partial.write_text(text)
+    if path.exists():
+        partial.chmod(path.stat().st_mode)
     partial.replace(path)
 
 

@@ -7,12 +7,11 @@ file, so a newer image makes no machine anew by itself.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import paths
+from lab import mirror, paths
 from lab.errors import LabError
 from workstation import aws_cli, stack_text
 
@@ -80,7 +79,7 @@ def pin(file: Path, release: str) -> tuple[list[str], bool]:
         text, file.name, {architecture: image.id for architecture, image in images.items()}
     )
     if changed != text:
-        _write(file, changed)
+        mirror.write_atomically(file, changed)
     return told, changed != text
 
 
@@ -106,14 +105,6 @@ def _told(text: str, architecture: str, image: Image) -> str:
     old = stack_text.value(text, *stack_text.PLATFORM, "images", architecture)
     change = f"{image.id} is the newest" if old == image.id else f"{old or 'none'} -> {image.id}"
     return f"{architecture}  {change}  {image.name}  {image.created[:10]}"
-
-
-def _write(file: Path, text: str) -> None:
-    """Replace the file whole, so that an interruption leaves the old one."""
-    partial = file.with_name(f".{file.name}.partial-{os.getpid()}")
-    partial.write_text(text)
-    partial.chmod(file.stat().st_mode)
-    partial.replace(file)
 
 
 def main(arguments: list[str]) -> int:
