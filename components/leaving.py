@@ -65,7 +65,7 @@ class NodeDrain(pulumi.ComponentResource):
             delete=bundle.remote_command(LEAVE_SECONDS + drain.seconds),
             # Another machine under the same name is another Node: the engine deletes this before the old machine. One
             # that is only stopped and started keeps its Node.
-            triggers=[machine.identity],
+            triggers=machine.unmade_with,
             opts=pulumi.ResourceOptions(deleted_with=anchor, delete_before_replace=True),
         )
         self.register_outputs({})

@@ -110,6 +110,15 @@ class Machine:
         return self.identity if self.shape is None else pulumi.Output.concat(self.identity, "/", self.shape)
 
     @property
+    def unmade_with(self) -> list[str | pulumi.Output[str]]:
+        """Changes when its platform unmakes the machine and makes another, which its Node must not outlive.
+
+        Empty on hosts: who reinstalls one has done so before the settings say it, and a mistyped host key must not
+        cost a living Node its pods.
+        """
+        return [self.identity] if self.made_by else []
+
+    @property
     def name(self) -> str:
         """Name of the machine and of its Node."""
         return self.plan.name

@@ -11,6 +11,9 @@ ADMIN = "/etc/kubernetes/admin.conf"
 MANAGED = "hardway.dev/managed-labels-and-taints"
 """Annotation with the keys that Hardway set, so that it can take them away again and no others."""
 
+NOT_READY_TAINT = "node.kubernetes.io/not-ready"
+"""Keeps pods away; the controller manager takes it off a moment after the Node's condition says Ready."""
+
 Node = dict[str, Any]
 
 
@@ -24,11 +27,16 @@ def read(kubectl: list[str]) -> dict[str, Node]:
 
 
 def is_ready(node: Node) -> bool:
-    """Whether the Node's Ready condition is True and nothing holds its network back."""
+    """Whether the Node's Ready condition is True, nothing holds its network back, and pods may come to it."""
     conditions = {
         condition["type"]: condition["status"] for condition in node["status"].get("conditions", [])
     }
-    return conditions.get("Ready") == "True" and conditions.get("NetworkUnavailable", "False") == "False"
+    networked = conditions.get("NetworkUnavailable", "False") == "False"
+    return conditions.get("Ready") == "True" and networked and not _keeps_pods_away(node)
+
+
+def _keeps_pods_away(node: Node) -> bool:
+    return any(taint["key"] == NOT_READY_TAINT for taint in node.get("spec", {}).get("taints", []))
 
 
 def label_and_taint(kubectl: list[str], node: Node, wanted: Node) -> bool:
@@ -94,5 +102,6 @@ def describe_missing(found: dict[str, Node], wanted: list[str], seconds: float) 
                 for c in found[name]["status"].get("conditions", [])
                 if c["type"] == "Ready"
             ]
-            lines.append(f"  {name}: {messages[0] if messages else 'no condition reported'}")
+            tainted = f" (tainted {NOT_READY_TAINT})" if _keeps_pods_away(found[name]) else ""
+            lines.append(f"  {name}: {messages[0] if messages else 'no condition reported'}{tainted}")
     return "\n".join(lines)

@@ -181,6 +181,21 @@ def test_a_node_is_ready_when_it_says_so_and_has_a_network(conditions: dict[str,
     assert is_ready({"status": {"conditions": said}}) is ready
 
 
+def test_a_node_from_which_pods_are_still_kept_away_is_not_ready_yet() -> None:
+    """The condition changes first; the controller manager takes its taint off a moment later."""
+    conditions = [{"type": "Ready", "status": "True", "message": "kubelet is posting ready status"}]
+    tainted = {
+        "spec": {"taints": [{"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}]},
+        "status": {"conditions": conditions},
+    }
+    others = {"spec": {"taints": [NO_SCHEDULE]}, "status": {"conditions": conditions}}
+    assert not is_ready(tainted)
+    assert is_ready(others)
+    assert describe_missing({"w-0": tainted}, ["w-0"], 10).splitlines()[1:] == [
+        "  w-0: kubelet is posting ready status (tainted node.kubernetes.io/not-ready)"
+    ]
+
+
 def test_what_is_missing_is_told_node_by_node_in_the_kubelets_words() -> None:
     ready = {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}
     sick = {"status": {"conditions": [{"type": "Ready", "status": "False", "message": "no CNI config"}]}}

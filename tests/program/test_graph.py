@@ -489,6 +489,14 @@ def test_a_host_is_reached_as_its_settings_say(login_key: Path) -> None:
     assert run.document("activate-worker-b")["identity"] == connection["hostKey"]
 
 
+def test_another_host_key_drains_no_host(login_key: Path) -> None:
+    """The key may be mistyped; and a host that was reinstalled has nothing left to be drained."""
+    run = run_of(hosts_settings(login_key))
+    drains = [run.command(name) for name in run.of_type("hardway:index:NodeDrain")]
+    assert [one.inputs.get("triggers") for one in drains] == [[] for _ in drains]
+    assert drains
+
+
 def test_without_a_cni_of_ours_the_gate_waits_until_nodes_have_registered(login_key: Path) -> None:
     value = single_host()
     value["platform"]["ssh"]["privateKeyFile"] = str(login_key)
