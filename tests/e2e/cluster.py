@@ -1,4 +1,4 @@
-"""The cluster under test, as a person at the keyboard has it: the lab's command line, kubectl, SSH, the API.
+"""The cluster under test: what `lab.client` can, and the lab's command line, etcd, the API, the stack's settings.
 
 Nothing here asserts what a cluster should be; it runs things, bounded in time, and fails with what they said.
 """
@@ -16,121 +16,34 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from config.plan import ClusterPlan, plan_cluster
-from config.settings import load_settings
 from config.stack_file import KEY
-from config.versions import kubernetes_artifact
 from lab import paths
 from lab import stack as lab_stack
+from lab.client import Client, Finished, wait_for
 
 UP_SECONDS = 900.0
 """More than any bring-up with artifacts cached; a first one on a new machine builds them before."""
 
 
-@dataclass(frozen=True)
-class Finished:
-    """How a command ended: its exit status, all it said, seconds it took."""
-
-    status: int
-    output: str
-    seconds: float
-
-    def tail(self, lines: int = 60) -> str:
-        return "\n".join(self.output.splitlines()[-lines:])
-
-
-def run(
-    command: list[str],
-    *,
-    stdin: str | None = None,
-    seconds: float = 60,
-    environment: Mapping[str, str] | None = None,
-) -> Finished:
-    """Run a command of this computer from the project's root; standard error goes with the output."""
-    begin = time.monotonic()
-    try:
-        done = subprocess.run(
-            command,
-            input=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL if stdin is None else None,
-            text=True,
-            timeout=seconds,
-            check=False,
-            cwd=paths.PROJECT,
-            env={**os.environ, **(environment or {})},
-        )
-    except subprocess.TimeoutExpired as late:
-        said = late.stdout.decode(errors="replace") if isinstance(late.stdout, bytes) else str(late.stdout)
-        raise AssertionError(
-            f"{command} did not end within {seconds:.0f} s; it said:\n{said[-6000:]}"
-        ) from None
-    return Finished(done.returncode, done.stdout, time.monotonic() - begin)
-
-
-def wait_for(
-    what: str, check: Callable[[], Any], seconds: float, evidence: Callable[[], str] | None = None
-) -> Any:
-    """Call `check` until it gives something true, and give that back.
-
-    Raises:
-        AssertionError: not in time, with the evidence.
-    """
-    deadline = time.monotonic() + seconds
-    while True:
-        found = check()
-        if found:
-            return found
-        if time.monotonic() > deadline:
-            raise AssertionError(f"{what}: not within {seconds:.0f} s. {evidence() if evidence else ''}")
-        time.sleep(0.5)
-
-
 @dataclass
-class Cluster:
-    """One stack with its cluster.
+class Cluster(Client):
+    """One stack with its cluster, and what was measured on it.
 
     Attributes:
-        name: of the stack.
         logs: folder for what the command line said, run by run.
         figures: measured values by name, shown at the session's end.
     """
 
-    name: str
     logs: Path
     figures: dict[str, str] = field(default_factory=dict)
     _runs: int = 0
-
-    @property
-    def stack(self) -> lab_stack.Stack:
-        return lab_stack.Stack(self.name)
-
-    @property
-    def plan(self) -> ClusterPlan:
-        return plan_cluster(load_settings(self.stack.settings(), self.stack.source.name))
-
-    @property
-    def workers(self) -> list[str]:
-        return [machine.name for machine in self.plan.workers]
-
-    @property
-    def control_plane(self) -> list[str]:
-        return [machine.name for machine in self.plan.control_plane]
-
-    @property
-    def nodes(self) -> list[str]:
-        return [machine.name for machine in self.plan.nodes]
-
-    def address(self, machine: str) -> str:
-        return str(self.plan.machine(machine).address)
 
     # The lab's command line
 
@@ -172,11 +85,6 @@ class Cluster:
         assert done.status == 0, f"up failed with status {done.status}:\n{done.tail()}"
         return done
 
-    def machine(self, verb: str, name: str, seconds: float = 120) -> None:
-        """`python3 -m lab machine VERB NAME`, behind the engine's back."""
-        done = run([sys.executable, "-m", "lab", "machine", verb, name], seconds=seconds)
-        assert done.status == 0, done.output
-
     def changes(self) -> dict[str, int]:
         """How many resources the engine's last run created, updated and so on, by its own count."""
         text = lab_stack.capture(
@@ -188,33 +96,7 @@ class Cluster:
         """What every machine confirmed at the last good run."""
         return dict(self.stack.outputs()["applied"])
 
-    # kubectl and the API
-
-    def try_kubectl(self, *arguments: str, stdin: str | None = None, seconds: float = 60) -> Finished:
-        """kubectl as the cluster's administrator, whatever comes of it."""
-        artifact = kubernetes_artifact("kubectl", self.plan.kubernetes_version)
-        program = str(paths.MIRROR / artifact.key(paths.architecture()) / "kubectl")
-        return run(
-            [program, "--kubeconfig", str(self.stack.kubeconfig), *arguments], stdin=stdin, seconds=seconds
-        )
-
-    def kubectl(self, *arguments: str, stdin: str | None = None, seconds: float = 60) -> str:
-        """kubectl that has to succeed; gives what it said."""
-        done = self.try_kubectl(*arguments, stdin=stdin, seconds=seconds)
-        assert done.status == 0, f"kubectl {' '.join(arguments)}: {done.output}"
-        return done.output
-
-    def get(self, *arguments: str) -> Any:
-        """`kubectl get ... --output=json`, read."""
-        return json.loads(self.kubectl("get", *arguments, "--output=json"))
-
-    def apply(self, *documents: Mapping[str, Any]) -> None:
-        """Create or change objects."""
-        self.kubectl(
-            "apply",
-            "--filename=-",
-            stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": documents}),
-        )
+    # The API
 
     def credential(self) -> tuple[str, ssl.SSLContext]:
         """The API's URL as clients outside have it, and TLS with the administrator's certificate."""
@@ -241,38 +123,7 @@ class Cluster:
         except OSError:
             return 0
 
-    def ready_nodes(self) -> set[str]:
-        """Names of the Nodes that the API calls Ready; none while it does not answer."""
-        done = self.try_kubectl("get", "nodes", "--output=json", "--request-timeout=5s")
-        if done.status:
-            return set()
-        return {
-            node["metadata"]["name"] for node in json.loads(done.output)["items"] if condition(node, "Ready")
-        }
-
-    def wait_until_ready(self, seconds: float = 120) -> None:
-        """Wait until every planned Node is Ready."""
-        names = set(self.nodes)
-        wait_for(
-            "all Nodes Ready",
-            lambda: self.ready_nodes() >= names,
-            seconds,
-            lambda: self.try_kubectl("get", "nodes", "--request-timeout=5s").output,
-        )
-
     # Machines
-
-    def try_ssh(
-        self, machine: str, command: str, *, stdin: str | None = None, seconds: float = 60
-    ) -> Finished:
-        """A command on a machine, as root, whatever comes of it."""
-        return run(lab_stack.ssh_command(self.stack, machine, command), stdin=stdin, seconds=seconds)
-
-    def ssh(self, machine: str, command: str, *, stdin: str | None = None, seconds: float = 60) -> str:
-        """A command on a machine that has to succeed; gives what it said."""
-        done = self.try_ssh(machine, command, stdin=stdin, seconds=seconds)
-        assert done.status == 0, f"{machine}: {command!r} failed with {done.status}: {done.output}"
-        return done.output
 
     def starts(self, machine: str) -> dict[str, int]:
         """Every unit of ours on a machine, with the microsecond of the computer's clock when it started."""
@@ -347,9 +198,3 @@ class Cluster:
             yield name
         finally:
             self.try_kubectl("delete", "namespace", name, "--wait=false")
-
-
-def condition(thing: Mapping[str, Any], kind: str) -> bool:
-    """Whether an object's condition of that kind is True."""
-    found = thing.get("status", {}).get("conditions", [])
-    return any(entry["type"] == kind and entry["status"] == "True" for entry in found)

@@ -8,8 +8,9 @@ from typing import Any
 
 from config.versions import IMAGES
 from lab import mirror, paths
+from lab.client import condition, wait_for
 from lab.stack import FILE_SERVER_PORT
-from tests.e2e.cluster import Cluster, condition, wait_for
+from tests.e2e.cluster import Cluster
 
 AGNHOST = IMAGES["agnhost"].reference
 BUSYBOX = IMAGES["busybox"].reference

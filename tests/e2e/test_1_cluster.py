@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from lab import paths
-from tests.e2e.cluster import Cluster, condition, run, wait_for
+from lab.client import condition, run, wait_for
+from tests.e2e.cluster import Cluster
 from tests.e2e.pods import AGNHOST, BUSYBOX, describe, placed, pod, run_pods, service
 
 SPACE = "e2e-cluster"

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.cluster import Cluster, run, wait_for
+from lab.client import run, wait_for
+from tests.e2e.cluster import Cluster
 from tests.e2e.pods import HTTP, connects, fetch, placed, pod, run_pods, service
 
 SPACE = "e2e-network"

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 import pytest
 
 from lab import paths
-from tests.e2e.cluster import Cluster, run
+from lab.client import run
+from tests.e2e.cluster import Cluster
 from tests.e2e.pods import pod
 
 SPACE = "e2e-security"

@@ -12,7 +12,8 @@ import pytest
 
 from config.versions import ARTIFACTS
 from lab import fileserver, machines, mirror, network, paths
-from tests.e2e.cluster import Cluster, run, wait_for
+from lab.client import run, wait_for
+from tests.e2e.cluster import Cluster
 from tests.e2e.pods import import_images
 from tests.e2e.writer import Writer
 

@@ -10,7 +10,8 @@ import time
 from pathlib import Path
 
 from lab import network, paths
-from tests.e2e.cluster import Cluster, run, wait_for
+from lab.client import run, wait_for
+from tests.e2e.cluster import Cluster
 
 UNREACHABLE_SECONDS = 240.0
 

@@ -14,7 +14,8 @@ import yaml
 
 from config.stack_file import KEY
 from lab import paths
-from tests.e2e.cluster import Cluster, run
+from lab.client import run
+from tests.e2e.cluster import Cluster
 
 STACK = "hosts-e2e"
 HOSTS = {"host-a": ("control-plane", "172.31.200.10"), "host-b": ("worker", "172.31.200.20")}

@@ -7,8 +7,9 @@ import re
 import signal
 
 from lab import kernel, machines, sweep
+from lab.client import wait_for
 from tests.e2e import snapshot
-from tests.e2e.cluster import Cluster, wait_for
+from tests.e2e.cluster import Cluster
 from tests.e2e.test_7_interrupts import _engine
 
 
