@@ -7,10 +7,11 @@ LAB   := python3 -m lab
 TOOLS := $(LAB) tools
 PYTHON_ONLY := $(LAB) tools --python
 RUN   := .venv/bin/python -m
+TYPED := config components lab bench workstation policy demo examples/tooling/web/tooling __main__.py
 
 .DEFAULT_GOAL := help
-.PHONY: help up down preview nodes ssh kubeconfig env doctor ami cost policy graph check test golden bench soak lock
-.PHONY: clean clean-artifacts
+.PHONY: help up down preview nodes ssh kubeconfig env doctor ami cost policy graph timeline
+.PHONY: demo check test golden bench soak lock clean clean-artifacts
 
 help: ## show this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -23,6 +24,9 @@ down: ## destroy the cluster; on the lab nothing is left on this computer
 
 preview: ## show what `up` would change, file by file and line by line (FULL=1: all that the engine prints)
 	@$(LAB) preview --stack $(STACK) $(if $(FULL),--full) -- $(ARGS)
+
+timeline: ## show where the time of the last `up` went: a page, opened where there is a display
+	@$(LAB) timeline --stack $(STACK)
 
 nodes: ## print the machines: name, role, address
 	@$(LAB) nodes --stack $(STACK)
@@ -55,16 +59,20 @@ graph: ## print a stack's resources, and the longest chain of waits in its graph
 	@$(PYTHON_ONLY)
 	@$(RUN) bench.graph --stack $(STACK)
 
+demo: ## deploy the example on the running lab and show what an orchestrator promises (ARGS=--help)
+	@$(TOOLS)
+	@$(RUN) demo --stack $(STACK) $(ARGS)
+
 check: ## lint, types and unit tests, in under two minutes
 	@$(TOOLS)
 	$(RUN) ruff check .
-	$(RUN) mypy config components lab bench workstation policy __main__.py
+	$(RUN) mypy $(TYPED)
 	$(RUN) pytest -m "not lab and not engine and not providers" -q
 
 test: ## everything, the lab included
-	@$(TOOLS)
+	@$(TOOLS) --browser
 	$(RUN) ruff check .
-	$(RUN) mypy config components lab bench workstation policy __main__.py
+	$(RUN) mypy $(TYPED)
 	$(RUN) pytest
 
 golden: ## rewrite the golden files; still fails when any differed, so that nobody updates by accident

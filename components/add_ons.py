@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 from components.render import render_manifest
 from config.certificates import ADMINS_GROUP, FLANNEL_USER, KUBELET_CLIENT_USER, NETWORK_POLICIES_USER
 from config.plan import ClusterPlan
@@ -14,10 +16,14 @@ DEPLOYMENTS = {
     "aws-cloud-controller-manager": "aws-cloud-controller-manager",
     "coredns": "coredns",
     "local-path": "local-path-provisioner",
+    "metrics-server": "metrics-server",
     "aws-ebs-csi": "ebs-csi-controller",
 }
 """Name of the Deployment by manifest, in the order in which the gate waits: the first takes away the taint that keeps
 Pods from new Nodes."""
+
+METRICS_SERVER_SERVING = "metrics-server-serving"
+"""The manifest that the PKI fills in; it holds a key, so it travels and is shown as a secret."""
 
 
 def _manifests(plan: ClusterPlan) -> dict[str, tuple[bool, str]]:
@@ -28,7 +34,7 @@ def _manifests(plan: ClusterPlan) -> dict[str, tuple[bool, str]]:
         "image": IMAGES["coredns"].reference,
         "cluster_address": plan.network.dns_service_address,
         "domain": plan.network.domain,
-        "workers": max(1, min(_open_workers(plan), 2)),
+        "workers": _two_if_possible(plan),
         "forward": "forward . /etc/resolv.conf"
         if plan.network.upstream_dns
         else "# no DNS outside of the cluster",
@@ -43,9 +49,28 @@ def _manifests(plan: ClusterPlan) -> dict[str, tuple[bool, str]]:
         "flannel": (plan.network.cni is Cni.FLANNEL, render_manifest("flannel", agents)),
         "coredns": (plan.add_ons.coredns, render_manifest("coredns", coredns)),
         "local-path": (plan.add_ons.local_path, render_manifest("local-path", local_path)),
+        "metrics-server": (plan.add_ons.metrics_server, _metrics_server(plan)),
         "network-policies": (plan.network_policies_from_image, _network_policies(plan)),
         **_aws_manifests(plan),
     }
+
+
+def _metrics_server(plan: ClusterPlan) -> str:
+    values = {"image": IMAGES["metrics-server"].reference, "replicas": _two_if_possible(plan)}
+    return render_manifest("metrics-server", values)
+
+
+def metrics_server_serving(authority: str, certificate: str, private_key: str) -> str:
+    """Manifest of the Secret with metrics-server's serving certificate, and of the APIService that trusts it.
+
+    Args:
+        authority: certificate of the authority that signed it, PEM.
+        certificate: PEM.
+        private_key: PEM.
+    """
+    values = {"authority": authority, "certificate": certificate, "private_key": private_key}
+    encoded = {name: base64.b64encode(text.encode()).decode() for name, text in values.items()}
+    return render_manifest(METRICS_SERVER_SERVING, encoded)
 
 
 def _network_policies(plan: ClusterPlan) -> str:
@@ -96,14 +121,23 @@ def _open_workers(plan: ClusterPlan) -> int:
     )
 
 
+def _two_if_possible(plan: ClusterPlan) -> int:
+    """Two, or one where only one worker takes Pods; never more, so that adding a worker changes no add-on."""
+    return max(1, min(_open_workers(plan), 2))
+
+
 def wanted_manifests(plan: ClusterPlan) -> dict[str, str]:
-    """Manifests to apply, by name."""
+    """Manifests to apply, by name, without those that hold secrets."""
     return {name: text for name, (wanted, text) in _manifests(plan).items() if wanted}
 
 
 def absent_manifests(plan: ClusterPlan) -> dict[str, str]:
     """Manifests whose objects must not be there (any more)."""
-    return {name: text for name, (wanted, text) in _manifests(plan).items() if not wanted}
+    absent = {name: text for name, (wanted, text) in _manifests(plan).items() if not wanted}
+    if "metrics-server" in absent:
+        # To delete objects their names are enough.
+        absent[METRICS_SERVER_SERVING] = metrics_server_serving("", "", "")
+    return absent
 
 
 def deployments(plan: ClusterPlan) -> list[tuple[str, str]]:

@@ -11,7 +11,13 @@ from typing import Any
 
 import pulumi
 
-from components.add_ons import absent_manifests, wanted_manifests
+from components.add_ons import (
+    METRICS_SERVER_SERVING,
+    absent_manifests,
+    metrics_server_serving,
+    wanted_manifests,
+)
+from components.bundle import keyed_digest
 from components.certificate_authority import CertificateAuthority
 from components.leaving import NodeDrain
 from components.machine import Machine
@@ -124,13 +130,33 @@ class ControlPlane(pulumi.ComponentResource):
                     opts=self._child,
                 )
 
+    def _secret_manifests(self) -> dict[str, pulumi.Output[str]]:
+        """Manifests that hold keys, by name."""
+        leaf = self._pki.leaves.get("metrics-server")
+        if leaf is None:
+            return {}
+        parts = (self._pki.authorities[Authority.KUBERNETES], leaf.certificate, leaf.private_key)
+        return {
+            METRICS_SERVER_SERVING: pulumi.Output.all(*parts).apply(lambda pem: metrics_server_serving(*pem))
+        }
+
+    def _shown(self, secret_manifests: Mapping[str, pulumi.Output[str]]) -> dict[str, pulumi.Output[Any]]:
+        """Their keyed digests: a preview shows that one changes, and nothing of what is in it."""
+        if not secret_manifests:
+            return {}
+        digests = pulumi.Output.all(self._pki.secret_seed, pulumi.Output.all(**secret_manifests)).apply(
+            lambda both: {name: keyed_digest(both[0], text) for name, text in both[1].items()}
+        )
+        return {"secretManifests": pulumi.Output.unsecret(digests)}
+
     def _add_ons(self) -> NodeTask:
         manifests = wanted_manifests(self._plan)
+        secret_manifests = self._secret_manifests()
         bootstrap = self._pki.leaves["bootstrap"]
         return NodeTask(
             "add-ons",
             machine=self._machines[self._plan.operations_machine],
-            shown={"manifests": manifests},
+            shown={"manifests": manifests, **self._shown(secret_manifests)},
             content={
                 "step": "add-ons",
                 "api": f"https://127.0.0.1:{self._plan.network.api_port}",
@@ -139,6 +165,7 @@ class ControlPlane(pulumi.ComponentResource):
                 "absent": absent_manifests(self._plan),
             },
             secrets={
+                "secret_manifests": pulumi.Output.from_input(secret_manifests),
                 "credential": pulumi.Output.all(
                     **{
                         "ca.crt": self._pki.authorities[Authority.KUBERNETES],

@@ -13,7 +13,7 @@ from components.credential_provider import credential_provider_config
 from components.render import File, dump_yaml, environment, render_tree
 from config.certificates import AUTHORITY_PATHS, ETCD_PKI, KUBERNETES_PKI, CertificateSpec
 from config.plan import ClusterPlan, MachinePlan, Role
-from config.settings import Cni
+from config.settings import GRACE_SECONDS_DEFAULT, LEASE_SECONDS_DEFAULT, Cni
 from config.versions import IMAGES
 
 UNITS = (
@@ -22,6 +22,7 @@ UNITS = (
     "kube-controller-manager.service",
     "kube-scheduler.service",
     "kube-api-balancer.service",
+    "node-port-balancer.service",
     "containerd.service",
     "hardway-images.service",
     "flanneld.service",
@@ -56,7 +57,7 @@ CREDENTIAL_PROVIDERS = "/etc/kubernetes/credential-provider.yaml"
 def rootfs_roles(plan: ClusterPlan, machine: MachinePlan) -> tuple[str, ...]:
     """The folders of rootfs that make up a machine."""
     if machine.role is Role.LOAD_BALANCER:
-        return ("common",)
+        return ("common", "load-balancer") if plan.network.forwarded_node_ports else ("common",)
     flannel = ("flannel",) if plan.network.cni is Cni.FLANNEL else ()
     policies = ("network-policies",) if has_policies_service(plan) else ()
     control_plane = ("etcd", "control-plane") if machine.role is Role.CONTROL_PLANE else ()
@@ -131,7 +132,28 @@ def _template_values(plan: ClusterPlan, machine: MachinePlan) -> dict[str, objec
     values: dict[str, object] = {"bind": bind, "api_name": plan.api_name, "servers": "\n".join(servers)}
     if machine.is_node:
         values["pause_image"] = IMAGES["pause"].reference
+    elif network.forwarded_node_ports:
+        values |= _forwarding(plan)
     return values
+
+
+def _forwarding(plan: ClusterPlan) -> dict[str, object]:
+    """HAProxy's sections of the forwarded NodePorts: what users connect to, and each worker behind it."""
+    ports = plan.network.forwarded_node_ports
+    frontends = [
+        f"frontend node-port-{port}\n    bind 0.0.0.0:{port}\n    default_backend node-port-{port}"
+        for port in ports
+    ]
+    backends = [
+        "\n".join(
+            [
+                f"backend node-port-{port}",
+                *(f"    server {worker.name} {worker.address}:{port} tcp-ut 3s" for worker in plan.workers),
+            ]
+        )
+        for port in ports
+    ]
+    return {"forwarded_ports": "\n\n".join(frontends), "forwarding_backends": "\n\n".join(backends)}
 
 
 def _node_files(plan: ClusterPlan, machine: MachinePlan) -> dict[str, File]:
@@ -239,6 +261,7 @@ def _kubelet(plan: ClusterPlan, machine: MachinePlan) -> dict[str, Any]:
         # What changes on a machine is told after four seconds at the most, not ten; what does not, as seldom as ever.
         "nodeStatusUpdateFrequency": "4s",
         "nodeStatusReportFrequency": "5m",
+        **_lease(plan),
         "maxPods": max_pods,
         "clusterDNS": [str(plan.network.dns_service_address)],
         "clusterDomain": plan.network.domain,
@@ -248,6 +271,23 @@ def _kubelet(plan: ClusterPlan, machine: MachinePlan) -> dict[str, Any]:
             if taints
             else {}
         ),
+    }
+
+
+def _lease(plan: ClusterPlan) -> dict[str, int]:
+    """The duration of the Node's lease where it is not the kubelet's own."""
+    seconds = plan.node_loss.lease_seconds
+    return {} if seconds == LEASE_SECONDS_DEFAULT else {"nodeLeaseDurationSeconds": seconds}
+
+
+def _node_loss_flags(plan: ClusterPlan) -> dict[str, str]:
+    """When the controller manager calls a Node lost, where that is not its own default."""
+    loss = plan.node_loss
+    if loss.grace_seconds == GRACE_SECONDS_DEFAULT:
+        return {}
+    return {
+        "node-monitor-grace-period": f"{loss.grace_seconds}s",
+        "node-monitor-period": f"{loss.monitor_seconds}s",
     }
 
 
@@ -308,7 +348,7 @@ def _control_plane_files(plan: ClusterPlan, machine: MachinePlan) -> dict[str, F
                 "POD_RANGE": network.pods,
                 "NODE_PREFIX_LENGTH": network.node_prefix_length,
                 "SERVICE_RANGE": network.services,
-                "EXTRA_ARGS": flags(plan.extra_args.controller_manager),
+                "EXTRA_ARGS": flags({**plan.extra_args.controller_manager, **_node_loss_flags(plan)}),
             }
         )
     )

@@ -64,7 +64,7 @@ class CertificateSpec:
         usages: what it may be used for.
         dns_names: subject alternative names.
         ip_addresses: subject alternative addresses.
-        machines: where it is installed; empty for what only the operator or a single step holds.
+        machines: where it is installed; empty for what a single step holds or brings into the cluster.
         path: of the certificate without `.crt`; the key lies beside it as `.key`.
     """
 
@@ -134,6 +134,8 @@ class _Row:
     dns_names: _Names = _nothing
     ip_addresses: _Names = _nothing
     per_machine: bool = False
+    service_names: tuple[str, ...] = ()
+    """DNS names of the Service that serves with it."""
 
 
 _K8S, _ETCD, _FRONT = Authority.KUBERNETES, Authority.ETCD, Authority.FRONT_PROXY
@@ -170,6 +172,9 @@ _TABLE: tuple[_Row, ...] = (
     _Row("kube-network-policies", _K8S, NETWORK_POLICIES_USER, None, _CLIENT, _NODES,
          f"{KUBERNETES_PKI}/kube-network-policies"),
     _Row("bootstrap", _K8S, "hardway:bootstrap", "system:masters", _CLIENT, (), ""),
+    # Not on a machine: it goes into the cluster as a Secret. The name is the one by which the API server asks for it.
+    _Row("metrics-server", _K8S, "metrics-server", None, _SERVER, (), "",
+         service_names=("metrics-server.kube-system.svc",)),
 )
 # fmt: on
 
@@ -186,6 +191,8 @@ def _expand(row: _Row, plan: ClusterPlan) -> Iterator[CertificateSpec]:
         return
     if row.name == "kube-network-policies" and plan.network_policies_from_image:
         return  # a DaemonSet has a service account
+    if row.name == "metrics-server" and not plan.add_ons.metrics_server:
+        return
     machines = [machine for machine in plan.machines if machine.role in row.roles]
     groups = [[machine] for machine in machines] if row.per_machine else [machines]
     for group in groups:
@@ -196,7 +203,7 @@ def _expand(row: _Row, plan: ClusterPlan) -> Iterator[CertificateSpec]:
             common_name=row.common_name.format(machine=group[0].name if group else ""),
             organization=row.organization,
             usages=row.usages,
-            dns_names=row.dns_names(plan, group[0]) if group else (),
+            dns_names=row.dns_names(plan, group[0]) if group else row.service_names,
             ip_addresses=row.ip_addresses(plan, group[0]) if group else (),
             machines=tuple(machine.name for machine in group),
             path=row.path,

@@ -26,6 +26,7 @@ from config.models import (
     WorkerPoolSettings,
     storage_add_on,
 )
+from config.node_contradictions import node_findings
 from config.replace_contradictions import replace_findings
 from config.versions import ARTIFACTS, CLOUD_ARTIFACTS, IMAGES, KUBERNETES_BINARIES
 
@@ -60,6 +61,7 @@ def findings(settings: Settings) -> Findings:
     yield from _ports(settings)
     yield from _control_plane(settings)
     yield from _own_flags(settings)
+    yield from node_findings(settings)
     for index, pool in enumerate(settings.worker_pools):
         yield from _pool(settings, index, pool)
     yield from _pool_names(settings)
@@ -216,6 +218,7 @@ def _enough_workers(settings: Settings) -> Findings:
         for name, on in (
             ("coredns", settings.add_ons.coredns),
             ("storage", storage_add_on(settings) != "none"),
+            ("metricsServer", settings.add_ons.metrics_server),
         )
         if on
     ]
@@ -223,7 +226,11 @@ def _enough_workers(settings: Settings) -> Findings:
         return
     on_hosts = isinstance(settings.platform, HostsPlatform)
     remedy = "give hosts the role worker" if on_hosts else "add a pool with count 1 or more"
-    off = {"coredns": "addOns.coredns: false", "storage": "addOns.storage: none"}
+    off = {
+        "coredns": "addOns.coredns: false",
+        "storage": "addOns.storage: none",
+        "metricsServer": "addOns.metricsServer: false",
+    }
     reason = (
         f"no worker is left to run the add-ons; {remedy}, or write"
         f" {' and '.join(off[name] for name in wanted)}"

@@ -143,6 +143,7 @@ def _looks_like_address(value: str) -> str | None:
 Integer = Annotated[int, Field(strict=True)]
 Switch = Annotated[bool, Field(strict=True)]
 Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
+NodePort = Annotated[int, Field(strict=True, ge=30000, le=32767)]
 
 
 def _address_schema(pattern: str, form: str) -> WithJsonSchema:

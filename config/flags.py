@@ -82,5 +82,11 @@ REPLACED_FLAGS: dict[str, dict[str, str]] = {
             "kube-apiserver refuses this flag"
         ),
     },
+    "controllerManager": {
+        "node-monitor-grace-period": (
+            "is nodeLoss.graceSeconds, where it is compared with the leases that it waits for"
+        ),
+        "node-monitor-period": "follows from nodeLoss.graceSeconds, an eighth of it",
+    },
 }
-"""Flags that a file of Hardway's replaces, with the reason."""
+"""Flags that a file or another setting of Hardway's replaces, with the reason."""

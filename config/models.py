@@ -31,6 +31,7 @@ from config.fields import (
     Name,
     Network,
     NodeLabelKey,
+    NodePort,
     Port,
     Sha256,
     SshHost,
@@ -48,6 +49,10 @@ POOL_OFFSET = 20
 POOL_BLOCK = 1024
 """Addresses in one pool's block; `block: n` starts at n times this."""
 POOL_BLOCKS = 64
+LEASE_SECONDS_DEFAULT = 40
+"""The kubelet's own nodeLeaseDurationSeconds."""
+GRACE_SECONDS_DEFAULT = 50
+"""kube-controller-manager's own --node-monitor-grace-period."""
 
 
 class Cni(StrEnum):
@@ -83,6 +88,9 @@ class NetworkSettings(Model):
     """Port of the API server, on every control-plane machine and on the balancer."""
     local_api_port: Port = 7443
     """Port on 127.0.0.1 of each machine where its own balancer answers for the API."""
+    forwarded_node_ports: tuple[NodePort, ...] = ()
+    """NodePorts that machines of role load-balancer forward to the same port of every worker that answers on it.
+    Not on `aws`."""
 
 
 class Component(Model):
@@ -163,6 +171,16 @@ class WorkerPoolSettings(Model):
     """What its machines are on `aws`; left out, the defaults below. Not on other platforms."""
 
 
+class NodeLossSettings(Model):
+    """How soon the cluster sees that a Node is lost; see docs/operations.md, "Faster loss of a node"."""
+
+    lease_seconds: Annotated[Integer, Field(ge=4, le=40)] = LEASE_SECONDS_DEFAULT
+    """Duration of the lease by which each Node, control-plane machines' too, says that it lives; renewed every
+    quarter of it."""
+    grace_seconds: Annotated[Integer, Field(ge=6, le=600)] = GRACE_SECONDS_DEFAULT
+    """Seconds without a renewal after which a Node is called unreachable; at least three renewals."""
+
+
 class EtcdSettings(Model):
     """etcd's timing; see etcd.io, "Tuning"."""
 
@@ -190,6 +208,8 @@ class AddOns(Model):
     """Cluster DNS."""
     storage: Literal["local-path", "none"] | None = None
     """Default StorageClass; left out, `local-path` on `lab` and `hosts`, `none` elsewhere."""
+    metrics_server: Switch = False
+    """CPU and memory of Nodes and pods: `kubectl top`, autoscalers of pods."""
 
 
 class Artifacts(Model):
@@ -282,6 +302,8 @@ class Settings(Model):
     replace: tuple[Name, ...] = ()
     """Machines to make anew, by name: workers are drained first. A name is acted upon once, when it enters the
     list; take it out when the run has ended well. Not on `hosts`."""
+    node_loss: NodeLossSettings = NodeLossSettings()
+    """How soon the cluster sees that a Node is lost."""
     etcd: EtcdSettings = EtcdSettings()
     """etcd's timing."""
     certificates: CertificateSettings = CertificateSettings()

@@ -140,6 +140,7 @@ class NetworkPlan:
     local_api_port: int
     direct_routing: bool
     upstream_dns: bool
+    forwarded_node_ports: tuple[int, ...] = ()
 
     @property
     def api_service_address(self) -> IPv4Address:
@@ -155,6 +156,19 @@ class NetworkPlan:
     def gateway(self) -> IPv4Address:
         """The first address of the machines' network; the lab's bridge has it."""
         return self.machines[1]
+
+
+@dataclass(frozen=True)
+class NodeLossPlan:
+    """How soon a lost Node is seen, in seconds: its lease, the grace and how often the leases are looked at."""
+
+    lease_seconds: int
+    grace_seconds: int
+
+    @property
+    def monitor_seconds(self) -> int:
+        """An eighth of the grace, between one second and Kubernetes' own five."""
+        return min(max(self.grace_seconds // 8, 1), 5)
 
 
 @dataclass(frozen=True)
@@ -200,6 +214,7 @@ class AddOnPlan:
 
     coredns: bool
     local_path: bool
+    metrics_server: bool = False
 
 
 @dataclass(frozen=True)
@@ -228,6 +243,7 @@ class ClusterPlan:
     endpoint: str | None
     operations_machine: str
     network: NetworkPlan
+    node_loss: NodeLossPlan
     etcd: EtcdPlan
     certificates: CertificatePlan
     artifacts: ArtifactPlan
@@ -304,7 +320,9 @@ def plan_cluster(settings: Settings, *, region: str = "") -> ClusterPlan:
             direct_routing=aws is None,
             # The lab's machines reach nothing outside, so its DNS has nobody to ask.
             upstream_dns=isinstance(settings.platform, HostsPlatform | AwsPlatform),
+            forwarded_node_ports=network.forwarded_node_ports,
         ),
+        node_loss=NodeLossPlan(settings.node_loss.lease_seconds, settings.node_loss.grace_seconds),
         etcd=EtcdPlan(
             tuple(EtcdMember(machine.name, machine.address) for machine in control_plane),
             settings.etcd.heartbeat_ms,
@@ -318,7 +336,11 @@ def plan_cluster(settings: Settings, *, region: str = "") -> ClusterPlan:
         artifacts=ArtifactPlan(
             settings.artifacts.mirror, dict(settings.artifacts.digests), settings.artifacts.preload_images
         ),
-        add_ons=AddOnPlan(settings.add_ons.coredns, storage_add_on(settings) == "local-path"),
+        add_ons=AddOnPlan(
+            settings.add_ons.coredns,
+            storage_add_on(settings) == "local-path",
+            settings.add_ons.metrics_server,
+        ),
         extra_args=ExtraArgs(
             dict(settings.control_plane.api_server.extra_args),
             dict(settings.control_plane.controller_manager.extra_args),
@@ -465,4 +487,5 @@ def machine_images(plan: ClusterPlan, machine: MachinePlan) -> tuple[Image, ...]
     if machine.role is Role.WORKER:
         names += ["coredns"] if plan.add_ons.coredns else []
         names += ["local-path-provisioner", "busybox"] if plan.add_ons.local_path else []
+        names += ["metrics-server"] if plan.add_ons.metrics_server else []
     return tuple(IMAGES[name] for name in names)

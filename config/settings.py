@@ -19,6 +19,8 @@ from config.model import Model
 from config.models import (
     CONTROL_PLANE_MAXIMUM,
     CONTROL_PLANE_OFFSET,
+    GRACE_SECONDS_DEFAULT,
+    LEASE_SECONDS_DEFAULT,
     LOAD_BALANCER_OFFSET,
     POOL_BLOCK,
     POOL_OFFSET,
@@ -48,6 +50,8 @@ from config.salvage import salvage, validate
 __all__ = [
     "CONTROL_PLANE_MAXIMUM",
     "CONTROL_PLANE_OFFSET",
+    "GRACE_SECONDS_DEFAULT",
+    "LEASE_SECONDS_DEFAULT",
     "LOAD_BALANCER_OFFSET",
     "POOL_BLOCK",
     "POOL_OFFSET",

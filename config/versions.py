@@ -218,6 +218,7 @@ IMAGES: dict[str, Image] = {
         Image("pause", "registry.k8s.io/pause:3.10.2", "3.10.2"),
         Image("coredns", "registry.k8s.io/coredns/coredns:v1.14.6", "1.14.6"),
         Image("local-path-provisioner", "docker.io/rancher/local-path-provisioner:v0.0.30", "0.0.30"),
+        Image("metrics-server", "registry.k8s.io/metrics-server/metrics-server:v0.9.0", "0.9.0"),
         # What the lab's own tests and examples run; never part of a cluster elsewhere.
         Image("busybox", "hardway.lab/busybox:1.35", "1.35"),
         Image("agnhost", "registry.k8s.io/e2e-test-images/agnhost:2.66.1", "2.66.1"),

@@ -42,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     tool.add_argument(
         "--python", action="store_true", help="only Python packages, on any system and without root"
     )
+    tool.add_argument("--browser", action="store_true", help="also the browser that tests of pages need")
     tool.set_defaults(run=_tools)
     lock = commands.add_parser("lock", help="complete the committed digests from the publishers")
     lock.add_argument(
@@ -71,7 +72,7 @@ def _tools(chosen: argparse.Namespace) -> None:
     if chosen.python:
         virtualenv.ensure()
     else:
-        tools.ensure()
+        tools.ensure(browser=chosen.browser)
 
 
 def _inside(chosen: argparse.Namespace) -> None:
@@ -119,6 +120,14 @@ def _preview(chosen: argparse.Namespace) -> int:
     from lab import bring_up, stack
 
     return bring_up.preview(stack.Stack(chosen.stack), chosen.arguments, whole=chosen.full)
+
+
+def _timeline(chosen: argparse.Namespace) -> None:
+    _inside(chosen)
+    from lab import stack, timeline_page
+
+    path = timeline_page.open_last(stack.Stack(chosen.stack))
+    print(path)
 
 
 def _nodes(chosen: argparse.Namespace) -> None:
@@ -217,6 +226,7 @@ _ENGINE_COMMANDS = {
     "up": (_up, "build or change the cluster"),
     "down": (_down, "destroy it and leave nothing"),
     "preview": (_preview, "show what up would change, file by file"),
+    "timeline": (_timeline, "show where the time of the last up went, as a page"),
     "nodes": (_nodes, "print name, role and address of every machine"),
     "kubeconfig": (_kubeconfig, "print the path of the kubeconfig"),
     "environment": (_environment, "print what to export for plain pulumi commands"),

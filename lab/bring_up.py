@@ -16,8 +16,10 @@ from lab import (
     backend,
     base,
     cluster,
+    event_log,
     fileserver,
     images,
+    live,
     machines,
     mirror,
     network,
@@ -27,6 +29,7 @@ from lab import (
     review,
     stack,
     sweep,
+    timeline_page,
 )
 from lab.errors import LabError
 
@@ -63,7 +66,8 @@ def up(chosen: stack.Stack, arguments: list[str]) -> int:
     replaced = (_lost_machines(chosen) if chosen.is_lab else []) + _unconfirmed(chosen)
     chosen.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     chosen.unfinished.touch()
-    chosen.events.unlink(missing_ok=True)
+    for old in (chosen.events, event_log.times_file(chosen.events), chosen.timeline):
+        old.unlink(missing_ok=True)
     line = stack.command(
         chosen,
         "up",
@@ -78,7 +82,8 @@ def up(chosen: stack.Stack, arguments: list[str]) -> int:
         *arguments,
     )
     progress.note(f"$ {' '.join(line)}")
-    status: int = phases.measure("pulumi up", lambda: stack.run(line))
+    status: int = phases.measure("pulumi up", lambda: live.run(chosen, plan, line))
+    _draw_timeline(chosen)
     if status:
         progress.note(_after_failure(chosen, [] if status == stack.INTERRUPTED else stack.pending(chosen)))
         return status
@@ -86,7 +91,15 @@ def up(chosen: stack.Stack, arguments: list[str]) -> int:
     outputs = stack.save_outputs(chosen)
     phases.measure("all Nodes Ready", lambda: cluster.wait_for_nodes(chosen, plan, set(started)))
     print(cluster.summary(chosen, plan, outputs, phases.seconds))
+    suffix = "" if chosen.name == "lab" else f" STACK={chosen.name}"
+    print(f"  make timeline{suffix}     to see where the time went")
     return 0
+
+
+def _draw_timeline(chosen: stack.Stack) -> None:
+    """Leave the page that shows the run, however it ended; an engine that never began leaves none."""
+    if event_log.read(chosen.events):
+        timeline_page.write(chosen)
 
 
 def _plan(chosen: stack.Stack) -> ClusterPlan:

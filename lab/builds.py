@@ -154,6 +154,12 @@ RECIPES: dict[str, Recipe] = {
         {"github.com/rancher/local-path-provisioner": "v{version}"},
         stamps={"main.VERSION": "v{version}"},
     ),
+    "metrics-server": Recipe(
+        {"metrics-server": "sigs.k8s.io/metrics-server/cmd/metrics-server"},
+        {"sigs.k8s.io/metrics-server": "v{version}"},
+        # What it says of itself on /version and in its OpenAPI document.
+        stamps={"k8s.io/client-go/pkg/version.gitVersion": "v{version}"},
+    ),
     "agnhost": _kubernetes("agnhost", "test/images/agnhost"),
 }
 

@@ -60,6 +60,9 @@ RECIPES: dict[str, ImageRecipe] = {
     "local-path-provisioner": ImageRecipe(
         "local-path-provisioner", "usr/bin/local-path-provisioner", command=("local-path-provisioner",)
     ),
+    "metrics-server": ImageRecipe(
+        "metrics-server", "metrics-server", entrypoint=("/metrics-server",), user="65534:65534"
+    ),
     "busybox": ImageRecipe(command=("sh",), busybox=True),
     "agnhost": ImageRecipe(
         "agnhost", "agnhost", ("/agnhost",), ("pause",), busybox=True, folders=("uploads",)

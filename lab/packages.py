@@ -13,17 +13,31 @@ NEEDED = (
     "libc6-dev", "libseccomp-dev", "make", "nftables", "openssh-client", "pkg-config", "shellcheck",
     "systemd-container",
 )  # fmt: skip
+BROWSER = ("chromium",)
+"""What tests of pages in a real browser need besides; no `make up` does."""
 LOCK_SECONDS = 300
 """How long apt waits for another apt, such as the computer's own unattended upgrades."""
 
 
-def ensure() -> list[str]:
+def ensure(*, browser: bool = False) -> list[str]:
     """Install the Debian packages that are missing; return their names.
+
+    Args:
+        browser: whether a browser for tests is needed too.
 
     Raises:
         LabError: when this is no Debian-like system, we are not root, or apt fails.
     """
-    absent = missing(needed())
+    return have((*needed(), *(BROWSER if browser else ())))
+
+
+def have(names: Sequence[str]) -> list[str]:
+    """Install those of the named packages that are missing; return their names.
+
+    Raises:
+        LabError: when this is no Debian-like system, we are not root, or apt fails.
+    """
+    absent = missing(names)
     if absent:
         _require_apt(absent)
         with progress.step(f"Debian packages: {' '.join(absent)}"):

@@ -11,11 +11,11 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import yaml
 
-from lab import backend, mirror, paths
+from lab import backend, event_log, mirror, paths
 from lab.errors import LabError
 
 FILE_SERVER_PORT = 8473
@@ -63,14 +63,25 @@ class Stack:
         return self.folder / "events.json"
 
     @property
+    def timeline(self) -> Path:
+        """The page that shows the last `up`."""
+        return self.folder / "timeline.html"
+
+    @property
+    def engine_output(self) -> Path:
+        """What the engine printed in the last `up` that showed a table instead."""
+        return self.folder / "up.log"
+
+    @property
     def unfinished(self) -> Path:
         """Exists from the begin of an `up` to its good end."""
         return self.folder / "unfinished"
 
     def remove_files(self) -> None:
         """Remove what tells of a cluster that is gone; the generated configuration stays, with the engine's salt."""
-        own = (self.outputs_file, self.kubeconfig, self.events, self.unfinished)
-        for path in (*own, self.folder / "ssh_key", self.folder / "known_hosts"):
+        own = (self.outputs_file, self.kubeconfig, self.unfinished, self.timeline, self.engine_output)
+        log = (self.events, event_log.times_file(self.events))
+        for path in (*own, *log, self.folder / "ssh_key", self.folder / "known_hosts"):
             path.unlink(missing_ok=True)
 
     @property
@@ -171,15 +182,27 @@ INTERRUPTED = 130
 """Exit status of a run that Ctrl-C ended, as shells count."""
 
 
-def run(arguments: list[str]) -> int:
-    """Run the engine in the foreground and give its exit status; Ctrl-C reaches it and it ends its work cleanly."""
-    engine = subprocess.Popen(arguments, cwd=paths.PROJECT, env=backend.environment())
+def run(
+    arguments: list[str], *, output: IO[bytes] | None = None, on_interrupt: Callable[[], None] = lambda: None
+) -> int:
+    """Run the engine in the foreground and give its exit status; Ctrl-C reaches it and it ends its work cleanly.
+
+    Args:
+        arguments: the command line.
+        output: where all that it prints goes, errors too; None for the terminal.
+        on_interrupt: called at each Ctrl-C.
+    """
+    errors = subprocess.STDOUT if output else None
+    engine = subprocess.Popen(
+        arguments, cwd=paths.PROJECT, env=backend.environment(), stdout=output, stderr=errors
+    )
     interrupted = False
     while True:
         try:
             status = engine.wait()
         except KeyboardInterrupt:
             interrupted = True
+            on_interrupt()
             continue
         return INTERRUPTED if interrupted and status else status
 
@@ -232,13 +255,13 @@ def confirmable(stack: Stack) -> list[str]:
         return []
     return [
         str(resource["urn"])
-        for resource in _exported(stack)
+        for resource in exported(stack)
         if resource["type"] == "command:remote:Command"
         and not {"delete", "triggers"} & set(resource.get("inputs", {}))
     ]
 
 
-def _exported(stack: Stack, *arguments: str) -> list[dict[str, Any]]:
+def exported(stack: Stack, *arguments: str) -> list[dict[str, Any]]:
     """The resources in the stack's state, as `pulumi stack export` tells them with further arguments."""
     text = capture(["pulumi", "stack", "export", *arguments, "--stack", stack.name])
     return (json.loads(text).get("deployment") or {}).get("resources") or []
@@ -259,7 +282,7 @@ def pending(stack: Stack) -> list[str]:
 def recorded_machines(stack: Stack) -> dict[str, tuple[str, str]]:
     """URN and identity, as the state has them, of each machine that the engine has made; by the machine's name."""
     machines = {}
-    for resource in _exported(stack, "--show-secrets"):
+    for resource in exported(stack, "--show-secrets"):
         name = str(resource["urn"]).rsplit("::", 1)[1]
         if resource["type"] == "command:local:Command" and name.startswith("machine-"):
             told = resource["outputs"]["stdout"]

@@ -36,12 +36,13 @@ def require_computer() -> None:
         )
 
 
-def ensure(kind: str = "lab") -> None:
+def ensure(kind: str = "lab", *, browser: bool = False) -> None:
     """Have all tools; cheap when they are there.
 
     Args:
         kind: of the stack's platform. On `aws` the official plugins are asked for first, so that a refusal comes
             before anything is touched.
+        browser: whether tests of pages in a real browser will run.
 
     Raises:
         LabError: when one can't be had.
@@ -52,7 +53,7 @@ def ensure(kind: str = "lab") -> None:
         engine.ensure()
         return
     require_computer()
-    packages.ensure()
+    packages.ensure(browser=browser)
     virtualenv.ensure()
     engine.ensure()
     plugins.ensure()

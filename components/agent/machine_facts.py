@@ -22,7 +22,8 @@ NETWORK_POLICY_QUEUE = 100
 _KUBELET = "/etc/kubernetes/kubelet.conf.d/50-machine.conf"
 _CONTAINERD = "/etc/containerd/conf.d/50-machine.toml"
 _NETWORK_POLICIES = "/etc/systemd/system/kube-network-policies.service.d/50-machine.conf"
-DROP_INS = (_KUBELET, _CONTAINERD, _NETWORK_POLICIES)
+_POLICIES_TABLE = "/etc/systemd/system/kube-network-policies-table.service"
+DROP_INS = (_KUBELET, _CONTAINERD, _NETWORK_POLICIES, _POLICIES_TABLE)
 """Every path that `drop_ins` may give; the files among them are prepare's own."""
 
 
@@ -109,6 +110,7 @@ def drop_ins(facts: Facts, pods: str) -> dict[str, str]:
     }
     if not facts.nft_queue:
         files[_NETWORK_POLICIES] = _queue_by_iptables(pods)
+        files[_POLICIES_TABLE] = _TABLE_KEEPER
     return files
 
 
@@ -144,7 +146,22 @@ def _queue_by_iptables(pods: str) -> str:
         f" || iptables -w -t mangle -A {match} {target}'\n"
         for match in matches
     )
-    return f"[Service]\n{lines}"
+    table = _POLICIES_TABLE.rpartition("/")[2]
+    return f"[Unit]\nWants={table}\nAfter={table}\n\n[Service]\n{lines}"
+
+
+# Without a queue expression the policies' own table is refused, and tried again every second. Each refusal takes back
+# hooks that it had registered, upon which the kernel drops every packet that waits in a queue: one connection in some
+# hundred lost its first packet (kube-network-policies#402). A table of that name that belongs to another process is
+# refused before any hook. nft owns it as long as it runs.
+_TABLE_KEEPER = """[Unit]
+Description=Owner of the nftables table that kube-network-policies can't make on this kernel
+
+[Service]
+ExecStart=/bin/sh -c '{ echo "add table inet kube-network-policies { flags owner; }"; exec sleep infinity; } | nft -i'
+Restart=always
+RestartSec=1
+"""
 
 
 SUPPORTED = {"debian": 12.0, "ubuntu": 24.04}

@@ -46,19 +46,19 @@ def _add_ons(bundle: dict[str, Any]) -> dict[str, Any]:
     """Apply what is wanted and delete what is not wanted any more, with a credential that lives in memory."""
     _wait_for_api(bundle)
     before = _applied_before()
+    manifests = {**bundle["manifests"], **bundle["secret_manifests"]}
     # Noted before the first object appears: a run that is killed in between leaves none that nobody would remove.
-    write_file(RECORD, json.dumps(sorted(before | set(bundle["manifests"]))), 0o600)
+    write_file(RECORD, json.dumps(sorted(before | set(manifests))), 0o600)
     with _credential(bundle) as kubectl, tempfile.TemporaryDirectory(dir="/run") as folder:
-        for name, text in bundle["manifests"].items():
-            with open(f"{folder}/{name}.yaml", "w") as file:
-                file.write(text)
+        for name, text in manifests.items():
+            write_file(f"{folder}/{name}.yaml", text, 0o600)
         _apply_patiently(kubectl, folder)
         for name in before & set(bundle["absent"]):
             text = bundle["absent"][name]
             command(*kubectl, "delete", "--ignore-not-found", "--wait=false", "--filename=-", text=text)
-        write_file(RECORD, json.dumps(sorted(bundle["manifests"])), 0o600)
-    say(f"applied {', '.join(bundle['manifests'])}")
-    return {"applied": sorted(bundle["manifests"]), "digest": bundle["digest"]}
+        write_file(RECORD, json.dumps(sorted(manifests)), 0o600)
+    say(f"applied {', '.join(manifests)}")
+    return {"applied": sorted(manifests), "digest": bundle["digest"]}
 
 
 def _apply_patiently(kubectl: list[str], folder: str) -> None:

@@ -4,6 +4,7 @@ A unit file says itself what it depends on, in a section that systemd ignores:
 
     [X-Hardway]
     RestartOn=    files (globs) whose change asks for a restart
+    ReloadOn=     files (globs) whose change asks for a reload: what the unit has begun goes on
     Healthy=      URL that answers 200 when the unit does its work; none: being active is enough
     Critical=yes  restarting it takes a vote or an API server away for a moment
     HealthyEnvironment=  file with values for ${...} in that URL
@@ -42,12 +43,14 @@ class Unit:
         restart_on: files (globs) whose change asks for a restart.
         healthy: URL to ask, or None.
         critical: whether the cluster has to be able to spare it before it restarts.
+        reload_on: files (globs) whose change asks for a reload.
     """
 
     name: str
     restart_on: tuple[str, ...]
     healthy: str | None
     critical: bool
+    reload_on: tuple[str, ...] = ()
 
 
 def read(name: str, folder: str = UNIT_FOLDER) -> Unit:
@@ -68,7 +71,8 @@ def parse(name: str, text: str, folder: str = UNIT_FOLDER) -> Unit:
     if url and environment and os.path.exists(environment):
         url = _expand(url, environment)
     restart_on = (path, f"{path}.d/*.conf", *section.get("RestartOn", "").split())
-    return Unit(name, restart_on, url, section.get("Critical") == "yes")
+    reload_on = tuple(section.get("ReloadOn", "").split())
+    return Unit(name, restart_on, url, section.get("Critical") == "yes", reload_on)
 
 
 def _expand(url: str, environment: str) -> str:
@@ -79,7 +83,11 @@ def _expand(url: str, environment: str) -> str:
 
 def inputs_digest(unit: Unit) -> str:
     """Digest of everything that the unit would be started with now."""
-    return digest([path for pattern in unit.restart_on for path in (glob.glob(pattern) or [pattern])])
+    return _digest_of((*unit.restart_on, *unit.reload_on))
+
+
+def _digest_of(patterns: tuple[str, ...]) -> str:
+    return digest([path for pattern in patterns for path in (glob.glob(pattern) or [pattern])])
 
 
 def recorded(path: str = RECORD) -> dict[str, str]:
@@ -93,7 +101,22 @@ def recorded(path: str = RECORD) -> dict[str, str]:
 
 def record(unit: Unit, value: str, path: str = RECORD) -> None:
     """Remember what a unit was started with."""
-    write_file(path, json.dumps({**recorded(path), unit.name: value}, indent=1, sort_keys=True), 0o600)
+    values = {**recorded(path), unit.name: value}
+    if unit.reload_on:
+        values[_started(unit)] = _digest_of(unit.restart_on)
+    write_file(path, json.dumps(values, indent=1, sort_keys=True), 0o600)
+
+
+def _started(unit: Unit) -> str:
+    """Under which name the record has what no reload takes up."""
+    return f"{unit.name} started"
+
+
+def _takes_a_reload(unit: Unit) -> bool:
+    """Whether the unit runs, and all that changed is what a reload takes up."""
+    if not unit.reload_on or not is_active(unit.name):
+        return False
+    return recorded().get(_started(unit)) == _digest_of(unit.restart_on)
 
 
 def is_active(name: str) -> bool:
@@ -136,10 +159,16 @@ def start_without_waiting(units: list[Unit]) -> None:
 
 
 def restart_and_wait(unit: Unit, seconds: float = HEALTH_SECONDS) -> None:
-    """Restart one unit and wait until it is healthy; Failure with its last lines when it is not in time."""
+    """Restart one unit and wait until it is healthy; Failure with its last lines when it is not in time.
+
+    It is reloaded instead where that is enough.
+    """
     begin = time.monotonic()
     value = inputs_digest(unit)
     _forget_failures([unit.name])
+    if _takes_a_reload(unit):
+        _reload(unit, value, seconds)
+        return
     run("systemctl", "restart", "--no-block", unit.name)
     # The old process may still answer: wait for the restart job to be taken up before asking for health.
     wait_until(
@@ -154,6 +183,18 @@ def restart_and_wait(unit: Unit, seconds: float = HEALTH_SECONDS) -> None:
         )
     record(unit, value)
     say(f"restarted {unit.name}, healthy after {time.monotonic() - begin:.1f} s")
+
+
+def _reload(unit: Unit, value: str, seconds: float) -> None:
+    """Not queued: systemctl fails when the unit refuses what lies there now, and the unit goes on as it was."""
+    run("systemctl", "reload", unit.name)
+    if not wait_until(f"{unit.name} to be healthy", lambda: is_healthy(unit), seconds):
+        raise Failure(
+            f"{unit.name} was reloaded and is not healthy after {seconds:.0f} s. Correct the cause and run again.\n"
+            + unit_evidence(unit.name)
+        )
+    record(unit, value)
+    say(f"reloaded {unit.name}")
 
 
 def _settled(unit: Unit) -> bool:

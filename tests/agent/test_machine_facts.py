@@ -32,6 +32,7 @@ HOST = Facts(
 KUBELET = "/etc/kubernetes/kubelet.conf.d/50-machine.conf"
 CONTAINERD = "/etc/containerd/conf.d/50-machine.toml"
 POLICIES = "/etc/systemd/system/kube-network-policies.service.d/50-machine.conf"
+TABLE = "/etc/systemd/system/kube-network-policies-table.service"
 PODS = "172.20.0.0/16"
 RUNTIME = "io.containerd.cri.v1.runtime"
 
@@ -91,14 +92,28 @@ def test_containerd_runs_our_runc_and_our_plugins() -> None:
 
 def test_only_a_kernel_without_the_queue_expression_gets_rules_by_iptables() -> None:
     assert set(drop_ins(HOST, PODS)) == {KUBELET, CONTAINERD}
-    assert POLICIES in drop_ins(replace(HOST, nft_queue=False), PODS)
+    assert set(drop_ins(replace(HOST, nft_queue=False), PODS)) == {KUBELET, CONTAINERD, POLICIES, TABLE}
+
+
+def test_where_policies_can_make_no_table_another_process_owns_that_name() -> None:
+    """Else each refused attempt, one a second, drops the packets that wait for a verdict."""
+    found = drop_ins(replace(HOST, nft_queue=False), PODS)
+    assert (
+        'add table inet kube-network-policies { flags owner; }"; exec sleep infinity; } | nft -i'
+        in found[TABLE]
+    )
+    assert found[POLICIES].splitlines()[:3] == [
+        "[Unit]",
+        "Wants=kube-network-policies-table.service",
+        "After=kube-network-policies-table.service",
+    ]
 
 
 def test_new_connections_to_a_pod_from_a_pod_and_from_a_pod_to_its_own_machine_are_queued() -> None:
     text = drop_ins(replace(HOST, nft_queue=False), PODS)[POLICIES]
     queue = "-m conntrack --ctstate NEW -j NFQUEUE --queue-num 100 --queue-bypass"
     rules = [f"{match} {PODS} {queue}" for match in ("POSTROUTING -d", "POSTROUTING -s", "INPUT -s")]
-    assert text.splitlines() == [
+    assert text.splitlines()[4:] == [
         "[Service]",
         *(
             f"ExecStartPre=/bin/sh -c 'iptables -w -t mangle -C {rule} 2>/dev/null"

@@ -23,6 +23,7 @@ ADD_ONS = {
     "seconds": 5,
     "digest": "d",
     "manifests": {"rbac": "kind: A", "coredns": "kind: B"},
+    "secret_manifests": {},
     "absent": {"local-path": "kind: C"},
     "credential": CREDENTIAL,
 }
@@ -93,6 +94,27 @@ def test_wanted_manifests_are_applied_and_those_applied_once_are_deleted(
     assert kubectl.seen == [{"rbac.yaml": "kind: A", "coredns.yaml": "kind: B"}]
     assert kubectl.calls == [["apply", ""], ["delete", "kind: C"]]
     assert json.loads(Path(operate.RECORD).read_text()) == ["coredns", "rbac"]
+
+
+def test_a_secret_manifest_is_applied_like_others_for_nobody_else_to_read_and_gone_afterwards(
+    monkeypatch: pytest.MonkeyPatch, folders: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kubectl = Kubectl()
+    use(kubectl, monkeypatch)
+    modes: set[int] = set()
+
+    def look(*command: str, timeout: float = 60, text: str | None = None) -> str:
+        modes.update(path.stat().st_mode & 0o777 for path in folders.rglob("*.yaml"))
+        return kubectl.run(*command, timeout=timeout, text=text)
+
+    monkeypatch.setattr(operate, "command", look)
+    done = operate.run({**ADD_ONS, "secret_manifests": {"serving": "kind: KEY"}})
+    assert done["applied"] == ["coredns", "rbac", "serving"]
+    assert kubectl.seen[0]["serving.yaml"] == "kind: KEY"
+    assert modes == {0o600}
+    assert list(folders.iterdir()) == []
+    assert json.loads(Path(operate.RECORD).read_text()) == ["coredns", "rbac", "serving"]
+    assert "KEY" not in "".join(capsys.readouterr())
 
 
 @pytest.mark.parametrize("record", [None, "[]", '["rbac", "coredns"]'])

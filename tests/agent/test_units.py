@@ -188,6 +188,69 @@ def test_a_restart_waits_for_the_new_process_and_is_remembered_when_healthy(
     assert len(slept) >= 3
 
 
+@pytest.fixture
+def balancer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Unit, Systemd]:
+    """A unit that takes one of its two files by a reload, healthy with both as they are."""
+    for name in ("ports", "workers"):
+        (tmp_path / name).write_text("1")
+    made = Unit("a.service", (str(tmp_path / "ports"),), None, False, (str(tmp_path / "workers"),))
+    path = str(tmp_path / "units.json")
+    real_record, real_recorded = units.record, units.recorded
+    monkeypatch.setattr(units, "record", lambda unit, value: real_record(unit, value, path))
+    monkeypatch.setattr(units, "recorded", lambda path=path: real_recorded(path))
+    systemd = Systemd(a="active")
+    use(systemd, monkeypatch)
+    units.restart_and_wait(made)
+    assert systemd.calls[-1] == ("restart", "--no-block", "a.service")
+    return made, systemd
+
+
+def test_what_a_reload_takes_up_is_reloaded_and_remembered(
+    tmp_path: Path, balancer: tuple[Unit, Systemd]
+) -> None:
+    ours, systemd = balancer
+    (tmp_path / "workers").write_text("2")
+    assert units.due([ours], units.recorded()) == [ours]
+    units.restart_and_wait(ours)
+    # Not queued: systemctl tells when the unit refuses.
+    assert systemd.calls[-1] == ("reload", "a.service")
+    assert units.due([ours], units.recorded()) == []
+
+
+@pytest.mark.parametrize("why", ["another file changed too", "it does not run", "it was never started by us"])
+def test_what_no_reload_takes_up_is_a_restart(
+    why: str, tmp_path: Path, balancer: tuple[Unit, Systemd]
+) -> None:
+    ours, systemd = balancer
+    (tmp_path / "workers").write_text("2")
+    if why == "another file changed too":
+        (tmp_path / "ports").write_text("2")
+    elif why == "it does not run":
+        systemd.active["a.service"] = "failed"
+        systemd.restarting = ["failed", "activating", "active", "active"]
+    else:
+        (tmp_path / "units.json").unlink()
+    units.restart_and_wait(ours)
+    assert systemd.calls[-1] == ("restart", "--no-block", "a.service")
+
+
+def test_a_reload_that_is_refused_is_due_again(
+    tmp_path: Path, balancer: tuple[Unit, Systemd], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, systemd = balancer
+    (tmp_path / "workers").write_text("nonsense")
+
+    def refuse(*command: str, timeout: float = 60) -> str:
+        if command[1] == "reload":
+            raise Failure("'systemctl reload a.service' failed with status 1")
+        return systemd.run(*command)
+
+    monkeypatch.setattr(units, "run", refuse)
+    with pytest.raises(Failure, match=r"systemctl reload a\.service"):
+        units.restart_and_wait(ours)
+    assert units.due([ours], units.recorded()) == [ours]
+
+
 def test_a_unit_that_stays_unhealthy_fails_with_evidence_and_is_due_again(
     monkeypatch: pytest.MonkeyPatch, record: Path
 ) -> None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import yaml
 
-from components.add_ons import absent_manifests, deployments, wanted_manifests
+from components.add_ons import absent_manifests, deployments, metrics_server_serving, wanted_manifests
 from components.credential_provider import credential_provider_config
 from config.plan import ClusterPlan
 from config.versions import CLOUD_ARTIFACTS, REGISTRY_IMAGES
 from tests.components.test_units import SHIPPED_UNITS
 from tests.components.trees import directive, lab_plan, single_plan
+from tests.config.clusters import lab, plan_of
 from tests.config.integrations import integrated
 
 EVERYTHING = ("cloudController", "ebsCsi", "ecrCredentials")
@@ -79,7 +81,11 @@ def test_the_gate_waits_for_the_cloud_controller_before_what_needs_its_nodes() -
         ("kube-system", "coredns"),
         ("kube-system", "ebs-csi-controller"),
     ]
-    assert deployments(lab_plan()) == [("kube-system", "coredns"), ("kube-system", "local-path-provisioner")]
+    assert deployments(lab_plan()) == [
+        ("kube-system", "coredns"),
+        ("kube-system", "local-path-provisioner"),
+        ("kube-system", "metrics-server"),
+    ]
 
 
 def test_every_deployment_that_the_gate_waits_for_is_applied() -> None:
@@ -306,6 +312,100 @@ def test_every_other_container_drops_every_capability_and_writes_no_file_of_its_
             if (name, each["name"]) not in PRIVILEGED:
                 assert context["allowPrivilegeEscalation"] is False
                 assert context["capabilities"] == {"drop": ["ALL"]}
+
+
+# metrics-server
+
+METRICS = "metrics-server"
+SERVICE_ACCOUNT_CA = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt"
+
+
+def serving() -> dict[str, dict[str, Any]]:
+    """The objects that the PKI fills in, by kind."""
+    text = metrics_server_serving("AUTHORITY", "CERTIFICATE", "KEY")
+    return {one["kind"]: one for one in yaml.safe_load_all(text)}
+
+
+def test_metrics_server_verifies_kubelets_by_the_clusters_authority_at_the_address_they_are_certified_for() -> (
+    None
+):
+    args = container(workloads(lab_plan(), METRICS)[METRICS], METRICS)["args"]
+    assert [one for one in args if "insecure" in one] == []
+    assert {
+        f"--kubelet-certificate-authority={SERVICE_ACCOUNT_CA}",
+        "--kubelet-preferred-address-types=InternalIP",
+        "--kubelet-use-node-status-port",
+    } <= set(args)
+
+
+def test_metrics_server_is_as_fast_as_it_can_be_and_waits_for_a_kubelet_less_than_that() -> None:
+    args = container(workloads(lab_plan(), METRICS)[METRICS], METRICS)["args"]
+    assert {"--metric-resolution=10s", "--kubelet-request-timeout=5s"} <= set(args)
+
+
+def test_the_api_server_verifies_metrics_server_by_the_authority() -> None:
+    spec = serving()["APIService"]["spec"]
+    assert "insecureSkipTLSVerify" not in spec
+    assert base64.b64decode(spec["caBundle"]) == b"AUTHORITY"
+    assert spec["service"] == {"name": METRICS, "namespace": "kube-system", "port": 443}
+    (service,) = [one for one in objects(lab_plan(), METRICS) if one["kind"] == "Service"]
+    assert [(port["port"], port["targetPort"]) for port in service["spec"]["ports"]] == [(443, "https")]
+
+
+def test_metrics_server_serves_with_the_pair_of_the_secret_and_only_its_own_group_reads_it() -> None:
+    secret = serving()["Secret"]
+    assert {name: base64.b64decode(text) for name, text in secret["data"].items()} == {
+        "tls.crt": b"CERTIFICATE",
+        "tls.key": b"KEY",
+    }
+    spec = pod(workloads(lab_plan(), METRICS)[METRICS])
+    (volume,) = spec["volumes"]
+    assert volume["secret"] == {"secretName": secret["metadata"]["name"], "defaultMode": 0o440}
+    assert spec["securityContext"]["fsGroup"] == spec["securityContext"]["runAsUser"] == 65534
+    (mount,) = container(workloads(lab_plan(), METRICS)[METRICS], METRICS)["volumeMounts"]
+    # A mount of single files would never show a renewed pair.
+    assert "subPath" not in mount
+    args = container(workloads(lab_plan(), METRICS)[METRICS], METRICS)["args"]
+    assert {
+        f"--tls-cert-file={mount['mountPath']}/tls.crt",
+        f"--tls-private-key-file={mount['mountPath']}/tls.key",
+    } <= set(args)
+
+
+def test_metrics_server_may_read_usage_nodes_and_pods_and_nothing_else() -> None:
+    assert rules(lab_plan(), METRICS)["hardway:metrics-server"] == [
+        {"apiGroups": [""], "resources": ["nodes/metrics"], "verbs": ["get"]},
+        {"apiGroups": [""], "resources": ["pods", "nodes"], "verbs": ["get", "list", "watch"]},
+    ]
+    bound = {
+        one["roleRef"]["name"] for one in objects(lab_plan(), METRICS) if one["kind"].endswith("RoleBinding")
+    } | {
+        one["roleRef"]["name"] for one in objects(lab_plan(), METRICS) if one["kind"] == "ClusterRoleBinding"
+    }
+    assert bound == {
+        "hardway:metrics-server",
+        "system:auth-delegator",
+        "extension-apiserver-authentication-reader",
+    }
+
+
+@pytest.mark.parametrize(("workers", "replicas"), [(1, 1), (2, 2), (9, 2)])
+def test_metrics_server_runs_twice_where_two_workers_take_it(workers: int, replicas: int) -> None:
+    pools = [{"name": "general", "count": workers}]
+    found = workloads(plan_of(lab(workerPools=pools)), METRICS)[METRICS]
+    (spread,) = pod(found)["topologySpreadConstraints"]
+    assert (found["spec"]["replicas"], spread["minDomains"]) == (replicas, replicas)
+
+
+def test_without_metrics_server_its_secret_and_its_api_are_taken_away_too() -> None:
+    plan = plan_of(lab(addOns={"metricsServer": False}))
+    absent = absent_manifests(plan)
+    assert METRICS not in wanted_manifests(plan)
+    kinds = {
+        one["kind"] for name in (METRICS, f"{METRICS}-serving") for one in yaml.safe_load_all(absent[name])
+    }
+    assert {"Deployment", "Secret", "APIService"} <= kinds
+    assert f"{METRICS}-serving" not in absent_manifests(lab_plan())
 
 
 # Whole

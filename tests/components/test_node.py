@@ -27,6 +27,7 @@ CONTROL_PLANE_ARTIFACTS = [
 WORKER_ARTIFACTS = [
     "kubelet", "kube-proxy", "containerd", "runc", "cni-plugins", "crictl", "flanneld",
     "kube-network-policies", "image-pause", "image-coredns", "image-local-path-provisioner", "image-busybox",
+    "image-metrics-server",
 ]  # fmt: skip
 
 
@@ -223,14 +224,27 @@ def test_an_api_server_asks_its_own_member_first_and_then_all_others() -> None:
 
 
 def test_the_lab_applies_every_add_on_and_waits_for_those_that_are_deployments() -> None:
-    assert list(wanted_manifests(lab_plan())) == ["rbac", "flannel", "coredns", "local-path"]
+    assert list(wanted_manifests(lab_plan())) == [
+        "rbac",
+        "flannel",
+        "coredns",
+        "local-path",
+        "metrics-server",
+    ]
     assert list(absent_manifests(lab_plan())) == ["network-policies"]  # a systemd service there
-    assert deployments(lab_plan()) == [("kube-system", "coredns"), ("kube-system", "local-path-provisioner")]
+    names = ["coredns", "local-path-provisioner", "metrics-server"]
+    assert deployments(lab_plan()) == [("kube-system", name) for name in names]
 
 
 def test_what_is_switched_off_is_removed_from_the_cluster() -> None:
     assert list(wanted_manifests(single_plan())) == ["rbac", "coredns"]
-    assert list(absent_manifests(single_plan())) == ["flannel", "local-path", "network-policies"]
+    assert list(absent_manifests(single_plan())) == [
+        "flannel",
+        "local-path",
+        "metrics-server",
+        "network-policies",
+        "metrics-server-serving",
+    ]
     assert deployments(single_plan()) == [("kube-system", "coredns")]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -395,11 +396,19 @@ def test_metrics_without_authentication_are_served_to_the_own_machine_only(
         assert flags["metrics-bind-address"] == "127.0.0.1:9080"
 
 
+FORWARDING = "/etc/haproxy/node-port-workers.cfg"
+"""The one file that names workers and is not theirs."""
+
+
 @given(st.integers(1, 4), st.integers(1, 3))
-def test_adding_workers_changes_the_tree_of_no_other_machine(count: int, more: int) -> None:
+def test_adding_workers_changes_the_tree_of_no_other_machine_but_where_node_ports_lead(
+    count: int, more: int
+) -> None:
     before, after = _with_workers(count), _with_workers(count + more)
     for machine in before.machines:
-        assert machine_files(after, machine) == machine_files(before, machine), machine.name
+        old, new = machine_files(before, machine), machine_files(after, machine)
+        differing = [path for path in {*old, *new} if old.get(path) != new.get(path)]
+        assert differing == ([FORWARDING] if machine.name == "lb-0" else []), machine.name
         known = secret_paths(before, machine, certificates_for(before))
         assert secret_paths(after, machine, certificates_for(after)) == known
 
@@ -408,10 +417,79 @@ def _with_workers(count: int) -> ClusterPlan:
     return plan_of(lab(workerPools=[{"name": "general", "count": count}]))
 
 
+def test_without_forwarded_node_ports_a_balancer_has_nothing_of_them() -> None:
+    plan = plan_of(lab(network={}))
+    assert list(machine_files(plan, plan.machine("lb-0"))) == [
+        "/etc/haproxy/kube-api.cfg",
+        "/etc/systemd/system/kube-api-balancer.service",
+    ]
+
+
+@Nodes
+def test_a_node_forwards_no_node_port(plan: ClusterPlan, machine: MachinePlan) -> None:
+    assert not [path for path in machine_files(plan, machine) if "node-port" in path]
+
+
+def test_forwarded_node_ports_lead_to_every_worker_of_every_pool() -> None:
+    pools = [
+        {"name": "general", "count": 1},
+        {"name": "batch", "count": 1, "block": 1},
+        {"name": "none", "count": 0},
+    ]
+    pools[2]["block"] = 2
+    network = {"forwardedNodePorts": [30080, 31000]}
+    plan = plan_of(lab(workerPools=pools, network=network))
+    files = machine_files(plan, plan.machine("lb-0"))
+    sections = {
+        section.split()[1]: re.findall(r"server (\S+) (\S+) tcp-ut 3s", section)
+        for section in files[FORWARDING].text.split("\n\n")
+        if section.startswith("backend ")
+    }
+    workers = {"worker-general-0": "172.31.0.20", "worker-batch-0": "172.31.4.20"}
+    assert sections == {
+        f"node-port-{port}": [(name, f"{address}:{port}") for name, address in workers.items()]
+        for port in (30080, 31000)
+    }
+    frontends = re.findall(
+        r"frontend (\S+)\n    bind (\S+)\n    default_backend (\S+)\n",
+        files["/etc/haproxy/node-ports.cfg"].text,
+    )
+    assert frontends == [
+        (f"node-port-{port}", f"0.0.0.0:{port}", f"node-port-{port}") for port in (30080, 31000)
+    ]
+
+
+def test_users_of_node_ports_meet_a_process_of_their_own_without_roots_rights() -> None:
+    files = machine_files(lab_plan(), lab_plan().machine("lb-0"))
+    assert "    user haproxy\n    group haproxy\n" in files["/etc/haproxy/node-ports.cfg"].text
+    assert "30080" not in files["/etc/haproxy/kube-api.cfg"].text
+    assert "node-port" not in unit_files(files)["kube-api-balancer.service"]
+
+
+def test_every_node_renews_its_lease_in_time_for_the_grace_of_the_controller_manager() -> None:
+    plan = plan_of(lab(nodeLoss={"leaseSeconds": 8, "graceSeconds": 8}))
+    for machine in plan.nodes:
+        config = document(machine_files(plan, machine), "/var/lib/kubelet/config.yaml")
+        assert config["nodeLeaseDurationSeconds"] == 8, machine.name
+    for machine in plan.control_plane:
+        flags = started(machine_files(plan, machine), "kube-controller-manager.service").flags
+        assert (flags["node-monitor-grace-period"], flags["node-monitor-period"]) == ("8s", "1s")
+
+
+def test_without_seconds_of_its_own_a_cluster_sees_lost_nodes_as_kubernetes_does() -> None:
+    files = tree(lab_plan(), "cp-0")
+    assert "nodeLeaseDurationSeconds" not in document(files, "/var/lib/kubelet/config.yaml")
+    assert not [
+        flag for flag in started(files, "kube-controller-manager.service").flags if "node-monitor" in flag
+    ]
+
+
 @Every
 def test_no_file_names_a_worker_but_the_workers_own(plan: ClusterPlan, machine: MachinePlan) -> None:
     others = [other for other in plan.workers if other.name != machine.name]
-    for path, file in machine_files(plan, machine).items():
+    files = machine_files(plan, machine)
+    files.pop(FORWARDING, None)
+    for path, file in files.items():
         words = file.text.replace('"', " ").replace(":", " ").replace("/", " ").split()
         assert not {str(other.address) for other in others} & set(words), path
         assert not {other.name for other in others} & set(words), path

@@ -93,10 +93,23 @@ def inputs_of(files: dict[str, File], name: str) -> set[str]:
 def test_a_unit_restarts_on_every_file_that_its_command_line_names(name: str) -> None:
     plan, machine = machine_with(name)
     files = machine_files(plan, machine)
-    patterns = units.parse(name, files[UNIT_FOLDER + name].text).restart_on
+    unit = units.parse(name, files[UNIT_FOLDER + name].text)
+    patterns = (*unit.restart_on, *unit.reload_on)
     for path in inputs_of(files, name):
         inside = f"{path}/50-machine.conf"  # a folder is covered by what matches the files in it
         assert any(fnmatch(path, one) or fnmatch(inside, one) for one in patterns), path
+
+
+def test_a_scaled_pool_reloads_the_balancer_of_node_ports_and_another_port_restarts_it() -> None:
+    """A reload keeps connections; it can't take up a port that somebody else has, and would not tell."""
+    files = machine_files(lab_plan(), lab_plan().machine("lb-0"))
+    unit = units.parse("x", files[f"{UNIT_FOLDER}node-port-balancer.service"].text)
+    assert unit.reload_on == ("/etc/haproxy/node-port-workers.cfg",)
+    assert "bind 0.0.0.0:30080" in files["/etc/haproxy/node-ports.cfg"].text
+    assert "bind" not in files["/etc/haproxy/node-port-workers.cfg"].text
+    check, signal = directive(files[f"{UNIT_FOLDER}node-port-balancer.service"].text, "ExecReload")
+    assert check.startswith("/usr/sbin/haproxy -c ")
+    assert signal == "/bin/kill -USR2 $MAINPID"
 
 
 @Units

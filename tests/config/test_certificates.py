@@ -66,6 +66,7 @@ LAB_TABLE: list[Row] = [
         f"{K8S}/kube-network-policies",
     ),
     ("bootstrap", "kubernetes", "hardway:bootstrap", "system:masters", CLIENT, (), ""),
+    ("metrics-server", "kubernetes", "metrics-server", None, SERVER, (), ""),
 ]  # fmt: skip
 
 API_ADDRESSES = ("172.31.0.10", "172.31.0.11", "172.31.0.12", "172.31.0.5", "127.0.0.1", "10.32.0.1")
@@ -99,6 +100,17 @@ def test_an_api_server_answers_to_every_name_and_address_of_the_api(machine: str
         "kubernetes.default.svc.cluster.local",
     )
     assert spec.ip_addresses == API_ADDRESSES
+
+
+def test_metrics_server_answers_to_the_name_by_which_the_api_server_asks_for_it() -> None:
+    spec = lab_certificates()["metrics-server"]
+    assert (spec.dns_names, spec.ip_addresses) == (("metrics-server.kube-system.svc",), ())
+
+
+def test_without_metrics_server_nothing_is_signed_for_it() -> None:
+    plan = plan_of(lab(addOns={"metricsServer": False}))
+    assert "metrics-server" not in {spec.name for spec in certificates_for(plan)}
+    assert "metrics-server" not in {spec.name for spec in certificates_for(plan_of(lab(addOns={})))}
 
 
 def test_other_servers_answer_to_their_own_machine_only() -> None:
@@ -251,8 +263,9 @@ def test_a_new_worker_changes_no_leaf_of_another_machine(plan: ClusterPlan) -> N
 
 def test_hosts_get_the_same_kinds_of_leaves_under_their_own_names() -> None:
     specs = {spec.name: spec for spec in certificates_for(plan_of(hosts()))}
-    assert len(specs) == len(LAB_TABLE) - 1
+    assert len(specs) == len(LAB_TABLE) - 2
     assert "kube-network-policies" not in specs, "without a mirror it is a DaemonSet with a service account"
+    assert "metrics-server" not in specs, "nobody asked for it"
     assert specs["kubelet-client-worker-b"].common_name == "system:node:worker-b"
     assert specs["apiserver-cp-a"].dns_names[0] == "api.office.internal"
     assert "192.168.40.5" in specs["apiserver-cp-a"].ip_addresses

@@ -383,7 +383,7 @@ def test_images_are_imported_only_on_request_and_only_where_they_run() -> None:
     names = {
         machine.name: [image.name for image in machine_images(plan, machine)] for machine in plan.machines
     }
-    workers = ["pause", "coredns", "local-path-provisioner", "busybox"]
+    workers = ["pause", "coredns", "local-path-provisioner", "busybox", "metrics-server"]
     assert names == {
         "lb-0": [],
         "cp-0": ["pause"],

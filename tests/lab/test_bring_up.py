@@ -12,6 +12,7 @@ from lab import backend, bring_up, fileserver, machines, network, paths, plugins
 from lab.errors import LabError
 from lab.machines import Machine
 from lab.stack import Stack
+from tests.lab import recordings
 
 
 @pytest.fixture
@@ -278,3 +279,15 @@ def test_after_a_run_that_did_not_end_well_every_machine_confirms_anew(
     lab.folder.mkdir(parents=True)
     lab.unfinished.touch()
     assert bring_up._unconfirmed(lab) == ["urn:activate"]
+
+
+# What a run leaves to look at
+
+
+def test_a_run_leaves_its_timeline_however_it_ended_and_one_that_never_began_leaves_none(lab: Stack) -> None:
+    lab.folder.mkdir(parents=True)
+    bring_up._draw_timeline(lab)
+    assert not lab.timeline.exists()
+    lab.events.write_bytes(recordings.FAILED_UP.read_bytes())
+    bring_up._draw_timeline(lab)
+    assert "activate-cp-0" in lab.timeline.read_text()

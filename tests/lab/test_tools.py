@@ -72,6 +72,19 @@ def test_only_the_missing_packages_are_installed(monkeypatch: pytest.MonkeyPatch
     assert [command[-2:] for command in run.commands] == [["install", "nftables"]]
 
 
+def test_a_browser_is_asked_for_only_where_tests_of_pages_will_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, ...]] = []
+
+    def none_missing(names: tuple[str, ...]) -> list[str]:
+        asked.append(names)
+        return []
+
+    monkeypatch.setattr(packages, "missing", none_missing)
+    packages.ensure()
+    packages.ensure(browser=True)
+    assert asked == [packages.needed(), (*packages.needed(), "chromium")]
+
+
 def test_package_lists_are_fetched_only_when_an_install_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     run = Recorder(failing=["apt-get install"])
     monkeypatch.setattr(go, "run", run)

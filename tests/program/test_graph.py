@@ -58,10 +58,10 @@ UpAndPreview = pytest.mark.parametrize("preview", [False, True], ids=["up", "pre
 @UpAndPreview
 def test_the_lab_is_exactly_these_many_resources(preview: bool) -> None:
     assert Counter(resource.type for resource in lab_run(preview=preview).resources) == {
-        PRIVATE_KEY: 42,  # 3 authorities, 30 leaves, service accounts, the seed, a login, 6 machines
+        PRIVATE_KEY: 43,  # 3 authorities, 31 leaves, service accounts, the seed, a login, 6 machines
         SELF_SIGNED: 3,
-        CERT_REQUEST: 30,
-        LOCALLY_SIGNED: 30,
+        CERT_REQUEST: 31,
+        LOCALLY_SIGNED: 31,
         REMOTE: 19,  # prepare and activate of 6 machines, drains of 5, add-ons, the gate
         LOCAL: 7,  # the bridge and 6 machines
         "hardway:index:LabNetwork": 1,
@@ -271,9 +271,12 @@ def test_the_identity_of_its_machine_is_in_what_every_phase_gets() -> None:
     }
 
 
-def test_a_new_worker_touches_nobody_but_the_gate() -> None:
+def test_a_new_worker_touches_nobody_but_the_gate_and_the_balancer_of_node_ports() -> None:
     before, after = lab_run(), run_of(lab_with(workerPools=[{"name": "general", "count": 3}]))
+    assert files_that_differ(before, after) == {"activate-lb-0": {"/etc/haproxy/node-port-workers.cfg"}}
     assert changed(before, after) == {
+        "hardway:index:NodeConfig activate-lb-0": {"files"},
+        "command:remote:Command activate-lb-0": {"stdin"},
         "hardway:index:WorkerPool pool-general": {"machines"},
         "hardway:index:NodeTask ready": {"nodes"},
         "command:remote:Command ready": {"stdin"},
@@ -297,17 +300,21 @@ def test_a_new_worker_touches_nobody_but_the_gate() -> None:
 
 
 def test_a_new_pool_touches_nobody_but_the_gate() -> None:
-    assert set(changed(run_of(small_with()), run_of(small_with(workerPools=TWO_POOLS)))) == {
+    before, after = (run_of(small_with(network={}, **more)) for more in ({}, {"workerPools": TWO_POOLS}))
+    assert set(changed(before, after)) == {
         "hardway:index:NodeTask ready",
         "command:remote:Command ready",
     }
 
 
 def files_that_differ(before: Run, after: Run) -> dict[str, set[str]]:
-    """By NodeConfig, the paths whose shown text differs between two runs."""
+    """By NodeConfig that both runs have, the paths whose shown text differs between them."""
     result: dict[str, set[str]] = {}
+    earlier = before.of_type("hardway:index:NodeConfig")
     for name, resource in after.of_type("hardway:index:NodeConfig").items():
-        old, new = before.of_type("hardway:index:NodeConfig")[name].inputs["files"], resource.inputs["files"]
+        if name not in earlier:
+            continue
+        old, new = earlier[name].inputs["files"], resource.inputs["files"]
         paths = {path for path in {*old, *new} if old.get(path) != new.get(path)}
         if paths:
             result[name] = paths
@@ -402,7 +409,7 @@ def test_a_new_generation_replaces_every_leafs_key_and_no_authoritys() -> None:
     }
     renewed = {name for name, values in triggers.items() if values == (1, 2)}
     assert renewed == set(after.of_type(LOCALLY_SIGNED))
-    assert len(renewed) == 20
+    assert len(renewed) == 21
     assert {values for name, values in triggers.items() if name not in renewed} == {(None, None)}
 
 
@@ -509,7 +516,8 @@ def test_with_our_cni_the_gate_waits_until_nodes_are_ready() -> None:
     gate = lab_run().document("ready")
     assert [node["name"] for node in gate["nodes"]] == [*CONTROL_PLANE, *WORKERS]
     assert gate["registered"] is False
-    assert gate["deployments"] == [["kube-system", "coredns"], ["kube-system", "local-path-provisioner"]]
+    names = ["coredns", "local-path-provisioner", "metrics-server"]
+    assert gate["deployments"] == [["kube-system", name] for name in names]
 
 
 def test_a_missing_login_key_is_told_before_anything_is_touched(tmp_path: Path) -> None:

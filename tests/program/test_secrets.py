@@ -24,7 +24,7 @@ from tests.program.made_up import (
     SELF_SIGNED,
     sentinel,
 )
-from tests.program.runs import lab_run
+from tests.program.runs import lab_run, lab_with, run_of
 from tests.program.wire import UNKNOWN, Secret, open_up, strings
 
 NODES = ("cp-0", "cp-1", "cp-2", "worker-general-0", "worker-general-1")
@@ -134,9 +134,22 @@ def test_prepare_carries_no_secret_at_all(machine: str) -> None:
     assert keys_in(lab_run().command(f"prepare-{machine}").inputs["stdin"].value) == set()
 
 
-def test_one_step_carries_the_bootstrap_credential_and_the_gate_none() -> None:
-    assert keys_in(lab_run().command("add-ons").inputs["stdin"].value) == {"bootstrap"}
+def test_one_step_carries_the_bootstrap_credential_and_the_add_ons_key_and_the_gate_none() -> None:
+    assert keys_in(lab_run().command("add-ons").inputs["stdin"].value) == {"bootstrap", "metrics-server"}
     assert keys_in(lab_run().command("ready").inputs["stdin"].value) == set()
+
+
+def test_a_secret_manifest_is_shown_as_a_keyed_digest() -> None:
+    shown = lab_run().of_type("hardway:index:NodeTask")["add-ons"].inputs["secretManifests"]
+    (text,) = lab_run().document("add-ons")["secret_manifests"].values()
+    assert shown == {"metrics-server-serving": bundle.keyed_digest(SEED, text)}
+    assert keys_in(text) == {"metrics-server"}
+
+
+def test_without_metrics_server_the_step_carries_and_shows_no_further_secret() -> None:
+    run = run_of(lab_with(addOns={}))
+    assert keys_in(run.command("add-ons").inputs["stdin"].value) == {"bootstrap"}
+    assert set(run.of_type("hardway:index:NodeTask")["add-ons"].inputs) == {"manifests"}
 
 
 @pytest.mark.parametrize("machine", MACHINES)

@@ -1,0 +1,1 @@
+"""`make demo`: the example of examples/tooling on the running lab, and what an orchestrator promises, shown on it."""

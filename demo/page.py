@@ -1,0 +1,70 @@
+"""docs/promises.md: what was promised, by which command it was shown, and what the last demo saw."""
+
+from __future__ import annotations
+
+import datetime
+import os
+from collections.abc import Iterable, Sequence
+
+from demo.scenarios import ALL
+from demo.show import Promise, Scenario, Told
+from lab import paths
+
+PAGE = paths.PROJECT / "docs" / "promises.md"
+HEAD = """# What an orchestrator promises, shown
+
+Written by `make demo ARGS='--all --write'` on {date}, on {processors} processors, in the lab: three control-plane
+machines, two workers, a balancer, and the example of [examples/tooling](../examples/tooling/README.md). Every line was
+seen in that run; a scenario that does not hold ends the demo. Seconds are of a small, shared computer.
+
+"""
+
+
+def write(told: Sequence[Told]) -> None:
+    """Write the page of a run."""
+    PAGE.write_text(text(told, datetime.date.today(), os.cpu_count() or 1))
+
+
+def text(told: Sequence[Told], date: datetime.date, processors: int) -> str:
+    """The page.
+
+    Args:
+        told: what came of the scenarios that were played.
+        date: of the run.
+        processors: of the computer.
+    """
+    by_key = {one.key: one for one in told}
+    played = [scenario for scenario in ALL if scenario.key in by_key]
+    return (
+        HEAD.format(date=date.isoformat(), processors=processors)
+        + "\n".join(_table(played, by_key))
+        + "\n\n## Figures\n\n| measured | |\n|---|---|\n"
+        + "\n".join(f"| {name} | {value} |" for one in told for name, value in one.figures.items())
+        + "\n\n## Scenario by scenario\n\n"
+        + "\n".join(line for scenario in played for line in _section(scenario, by_key[scenario.key]))
+    )
+
+
+def _table(played: Iterable[Scenario], by_key: dict[str, Told]) -> list[str]:
+    rows = ["| promise | what is shown | see it yourself | what came of it |", "|---|---|---|---|"]
+    for promise in Promise:
+        rows += [
+            f"| **{promise}** | {scenario.sentence} | `make demo ARGS='--only {scenario.key}'` | "
+            f"{by_key[scenario.key].result} |"
+            for scenario in played
+            if scenario.promise is promise
+        ]
+    return rows
+
+
+def _section(scenario: Scenario, told: Told) -> list[str]:
+    return [
+        f"### {scenario.sentence}",
+        "",
+        "```",
+        *(f"$ {command}" for command in told.commands),
+        "```",
+        "",
+        f"{told.result[:1].upper()}{told.result[1:]}. ({told.seconds:.0f} s)",
+        "",
+    ]

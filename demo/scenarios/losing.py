@@ -1,0 +1,188 @@
+"""Availability: a node's power is cut, with a replica of the site on it, or with its database."""
+
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from demo.show import Show
+from demo.site import OUT_OF_SERVICE, REPLICAS, name_of, node_of
+from demo.traffic import Visitors, answers
+
+AFTER_SECONDS = 5
+STAYS_SECONDS = 15
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of visitor: where it asks and how often it tries."""
+
+    name: str
+    through_balancer: bool
+    tries: int
+
+
+KINDS = (
+    Kind("through the balancer", True, 1),
+    Kind("through the balancer, three tries", True, 3),
+    Kind("the workers directly", False, 1),
+    Kind("the workers directly, three tries", False, 3),
+)
+
+
+def node_with_a_replica(show: Show) -> None:
+    """Cut the power of a worker that has a replica and not the database."""
+    lose(show, within=120, by="the manifests' 5 s of toleration")
+
+
+def node_with_a_replica_by_default(show: Show) -> None:
+    """The same with the tolerations that the API server gives to every pod that names none."""
+    show.site.apply("default-tolerations")
+    show.kubectl("rollout", "status", "deployment/web", "--timeout=120s", seconds=130)
+    try:
+        lose(show, within=480, by="Kubernetes' own defaults")
+    finally:
+        show.site.apply("lab")
+        show.kubectl("rollout", "status", "deployment/web", "--timeout=120s", seconds=130)
+
+
+def lose(show: Show, *, within: float, by: str) -> None:
+    """Cut a worker's power under visitors of every kind, wait until its replica is Ready elsewhere, and give it back.
+
+    Args:
+        show: the stage.
+        within: seconds after which waiting ends.
+        by: what decides how long it takes, for the figures' names.
+    """
+    site = show.site
+    lost = _worker_without_the_database(show)
+    _spread(show)
+    show.kubectl("get", "pods", "--output=wide")
+    with ExitStack() as stack:
+        workers = [site.node_port(worker) for worker in show.client.workers]
+        crowd = {
+            kind: stack.enter_context(
+                Visitors(
+                    [site.balancer] if kind.through_balancer else workers, tries=kind.tries, per_second=5
+                )
+            )
+            for kind in KINDS
+        }
+        show.power("kill", lost)
+        begin = time.monotonic()
+        site.wait("the node counts as lost", lambda: lost not in show.client.ready_nodes(), within)
+        noticed = time.monotonic() - begin
+        site.wait("all replicas Ready elsewhere", lambda: len(site.ready(without=lost)) >= REPLICAS, within)
+        seconds = time.monotonic() - begin
+        show.kubectl("get", "pods", "--output=wide")
+        time.sleep(AFTER_SECONDS)
+    show.figure(f"node lost to NotReady, {by}", f"{noticed:.0f} s")
+    show.figure(f"node lost to all replicas Ready elsewhere, {by}", f"{seconds:.0f} s")
+    for kind, visitors in crowd.items():
+        count = visitors.count
+        show.figure(
+            f"failed requests, {kind.name}",
+            f"{count.failed} of {count.asked}; slowest answer {count.slowest:.1f} s",
+        )
+    _bring_back(show, lost)
+    with_retry = crowd[KINDS[1]].count
+    show.expect(
+        "who tries again through the balancer is served", with_retry.failed == 0, dict(with_retry.failures)
+    )
+    show.result(
+        f"{lost} lost its power; {seconds:.0f} s later both replicas were Ready elsewhere; through the balancer "
+        f"{crowd[KINDS[0]].count}"
+    )
+
+
+def _worker_without_the_database(show: Show) -> str:
+    [database] = show.site.ready("database")
+    return next(worker for worker in show.client.workers if worker != node_of(database))
+
+
+def _spread(show: Show) -> None:
+    """Pods stay where they are when a node comes back: a restart of the Deployment spreads them again."""
+    if len({node_of(pod) for pod in show.site.ready()}) < min(REPLICAS, len(show.client.workers)):
+        show.kubectl("rollout", "restart", "deployment/web")
+        show.kubectl("rollout", "status", "deployment/web", "--timeout=180s", seconds=190)
+    nodes = [node_of(pod) for pod in show.site.ready()]
+    show.expect("the replicas are on different nodes", len(set(nodes)) == len(nodes), nodes)
+
+
+def _bring_back(show: Show, worker: str) -> None:
+    show.power("start", worker)
+    show.site.wait("the node is back", lambda: worker in show.client.ready_nodes(), 180)
+    _spread(show)
+
+
+def node_with_the_database(show: Show) -> None:
+    """Cut the power of the database's node, say that it is gone for good, and give it back."""
+    site = show.site
+    [before] = site.ready("database")
+    lost, written = node_of(before), _write_a_row(show)
+    show.power("kill", lost)
+    begin = time.monotonic()
+    site.wait("the node counts as lost", lambda: lost not in show.client.ready_nodes(), 120)
+    time.sleep(STAYS_SECONDS)
+    pods = site.get("pods", "--selector=app.kubernetes.io/name=database")["items"]
+    ids = [pod["metadata"]["uid"] for pod in pods]
+    show.kubectl("get", "pods", "--selector=app.kubernetes.io/name=database", "--output=wide")
+    show.expect(
+        "the pod does not move by itself, since nobody knows that it does not write any more",
+        ids == [before["metadata"]["uid"]],
+        ids,
+    )
+    site.wait("a page says so", lambda: answers(site.balancer, lambda page: not page["database"]), 30)
+    show.kubectl("taint", "node", lost, f"{OUT_OF_SERVICE}=nodeshutdown:NoExecute")
+    try:
+        site.wait(
+            "another pod takes its name",
+            lambda: any(one["metadata"]["uid"] not in ids for one in site.pods("database")),
+            90,
+        )
+        pending = _why_pending(show)
+        show.say(f"      {pending}")
+        show.expect("its volume holds it to the lost node", "volume node affinity" in pending, pending)
+        show.power("start", lost)
+        site.wait("the node is back", lambda: lost in show.client.ready_nodes(), 180)
+    finally:
+        show.kubectl("taint", "node", lost, f"{OUT_OF_SERVICE}-")
+    site.wait("the database Ready", lambda: site.ready("database"), 180)
+    site.wait(
+        "the page has its database", lambda: answers(site.balancer, lambda page: bool(page["database"])), 60
+    )
+    seconds = time.monotonic() - begin
+    show.expect("the row is there", _has_row(show, written), written)
+    _spread(show)
+    show.figure("database's node lost and back, to the page with its data", f"{seconds:.0f} s")
+    show.result(
+        f"{name_of(before)} waited for {lost}: a local volume is on one node only; with the node the row came back"
+    )
+
+
+def _mariadb(show: Show, statement: str) -> str:
+    client = 'MYSQL_PWD="$(cat "$DATABASE_PASSWORD_FILE")" mariadb --user=tooling --batch --skip-column-names tooling'
+    return show.kubectl("exec", "database-0", "--", "sh", "-c", f'{client} --execute="{statement}"').strip()
+
+
+def _write_a_row(show: Show) -> str:
+    title = f"Written at {time.strftime('%H:%M:%S')}"
+    _mariadb(show, f"INSERT INTO links (title, url) VALUES ('{title}', 'https://example.com/')")
+    return title
+
+
+def _has_row(show: Show, title: str) -> bool:
+    return _mariadb(show, f"SELECT COUNT(*) FROM links WHERE title = '{title}'").splitlines()[-1] == "1"
+
+
+def _why_pending(show: Show) -> str:
+    """The scheduler's own words."""
+
+    def said() -> str:
+        pods = show.site.pods("database")
+        conditions = pods[0]["status"].get("conditions", []) if pods else []
+        return next(
+            (str(one["message"]) for one in conditions if one["type"] == "PodScheduled" and "message" in one),
+            "",
+        )
+
+    return str(show.site.wait("the scheduler says why", said, 60))
