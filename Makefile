@@ -67,7 +67,7 @@ check: ## lint, types and unit tests, in under two minutes
 	@$(TOOLS)
 	$(RUN) ruff check .
 	$(RUN) mypy $(TYPED)
-	$(RUN) pytest -m "not lab and not engine and not providers" -q
+	$(RUN) pytest -m "not lab and not engine and not providers" -q --numprocesses=2
 
 test: ## everything, the lab included
 	@$(TOOLS) --browser

@@ -6,6 +6,7 @@ from components.certificate_authority import CertificateAuthority
 from components.control_plane import ControlPlane
 from components.gate import gate, stand_by_for_the_end
 from components.kubeconfig import Kubeconfig
+from components.machine import confirmed_by
 from components.platforms import make_ground
 from components.stack import load_plan
 from components.worker_pool import WorkerPool
@@ -49,6 +50,7 @@ pulumi.export("kubeconfig", kubeconfig.text)
 pulumi.export("machines", {machine.name: machine.described() for machine in machines.values()})
 pulumi.export("applied", applied)
 pulumi.export("certificates", {name: pair.expires for name, pair in pki.leaves.items()})
+pulumi.export("nodeLoss", confirmed_by(ready.command, plan.node_loss.described()))
 pulumi.export("ready", ready.result)
 pulumi.export("sshPrivateKey", ground.ssh_private_key)
 pulumi.export("sshProxy", ground.proxy.described() if ground.proxy else None)

@@ -1,6 +1,6 @@
 """Bring the lab up from nothing, then with nothing to do, and take it down; print every phase.
 
-`make bench`. The clock is wall time of whole commands; phases come from the engine's own event log (whole seconds).
+`make bench`. The clock is wall time of whole commands; phases go by the arrival of the engine's events.
 Machines differ and are shared: compare the ratios of one run, not seconds of two.
 """
 

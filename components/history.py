@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pulumi
@@ -16,15 +17,28 @@ ATTEMPTS = 10
 PAUSE_SECONDS = 0.3
 
 
-def last_machines() -> Mapping[str, Any]:
-    """The output `machines` of this stack's last run, by name; empty on the first one.
+@dataclass(frozen=True)
+class LastRun:
+    """What the last run that came to its end gave out, as far as this one has to know it.
+
+    Attributes:
+        machines: output `machines`, by name; empty on a stack's first run.
+        node_loss: output `nodeLoss`, None where there is none.
+    """
+
+    machines: Mapping[str, Any]
+    node_loss: Mapping[str, Any] | None
+
+
+def last_run() -> LastRun:
+    """What this stack's last run gave out.
 
     Raises:
         pulumi.RunError: the record could not be read.
     """
     own = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
-    answer = _read(own) or {}
-    return dict((answer.get("outputs") or {}).get("machines") or {})
+    outputs = (_read(own) or {}).get("outputs") or {}
+    return LastRun(dict(outputs.get("machines") or {}), outputs.get("nodeLoss") or None)
 
 
 def _read(stack: str) -> Any:

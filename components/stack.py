@@ -9,8 +9,9 @@ from collections.abc import Mapping
 
 import pulumi
 
-from components.history import last_machines
+from components.history import last_run
 from config.changes import Replacement, refusals, replacements
+from config.node_loss import node_loss_refusals
 from config.plan import ClusterPlan, plan_cluster
 from config.region import FOREIGN_KEYS, is_on_aws, provider_problems
 from config.settings import Settings, SettingsError, load_settings
@@ -38,8 +39,8 @@ def load_plan() -> tuple[Settings, ClusterPlan, Mapping[str, Replacement]]:
     except SettingsError as error:
         raise pulumi.RunError(str(error)) from None
     plan = plan_cluster(settings, region=provider.get("region", ""))
-    last = last_machines()
-    refused = refusals(plan, last)
+    last = last_run()
+    refused = [*refusals(plan, last.machines), *node_loss_refusals(plan.node_loss, last.node_loss)]
     if refused:
         lines = "\n".join(f"  {source}: {reason}" for reason in refused)
         raise pulumi.RunError(f"this run would endanger the cluster; nothing was touched.\n{lines}")
@@ -48,7 +49,7 @@ def load_plan() -> tuple[Settings, ClusterPlan, Mapping[str, Replacement]]:
     sys.setrecursionlimit(max(sys.getrecursionlimit(), 1000 + RECURSION_OF_A_MACHINE * len(plan.machines)))
     for warning in plan.warnings:
         pulumi.log.warn(warning)
-    return settings, plan, replacements(plan, last)
+    return settings, plan, replacements(plan, last.machines)
 
 
 def _provider_keys() -> dict[str, str]:

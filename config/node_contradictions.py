@@ -20,6 +20,11 @@ def node_findings(settings: Settings) -> Findings:
     yield from _node_loss(settings)
 
 
+def renewals_fit(lease_seconds: int, grace_seconds: int) -> bool:
+    """Whether three renewals of a lease fit into a grace, so that a healthy Node is not called lost."""
+    return grace_seconds * _RENEWALS_IN_A_LEASE >= lease_seconds * _RENEWALS
+
+
 def _forwarded_node_ports(settings: Settings) -> Findings:
     ports, platform = settings.network.forwarded_node_ports, settings.platform
     for position, port in enumerate(ports):
@@ -40,7 +45,7 @@ def _forwarded_node_ports(settings: Settings) -> Findings:
 
 def _node_loss(settings: Settings) -> Findings:
     lease, grace = settings.node_loss.lease_seconds, settings.node_loss.grace_seconds
-    if grace * _RENEWALS_IN_A_LEASE >= lease * _RENEWALS:
+    if renewals_fit(lease, grace):
         return
     least = -(-lease * _RENEWALS // _RENEWALS_IN_A_LEASE)
     most = grace * _RENEWALS_IN_A_LEASE // _RENEWALS

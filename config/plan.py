@@ -170,6 +170,10 @@ class NodeLossPlan:
         """An eighth of the grace, between one second and Kubernetes' own five."""
         return min(max(self.grace_seconds // 8, 1), 5)
 
+    def described(self) -> dict[str, int]:
+        """What outputs tell of it, by the settings' names: the next run compares with that."""
+        return {"leaseSeconds": self.lease_seconds, "graceSeconds": self.grace_seconds}
+
 
 @dataclass(frozen=True)
 class ExtraArgs:

@@ -24,6 +24,9 @@ def main(arguments: list[str]) -> int:
     chosen = _parser().parse_args(arguments)
     site = Site(Client(chosen.stack))
     try:
+        _require_lab(site)
+        if chosen.write and not chosen.all:
+            raise LabError("--write: docs/promises.md tells of a whole run; add --all")
         if chosen.remove:
             site.remove()
         else:
@@ -49,9 +52,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _play(site: Site, only: list[str] | None, *, whole: bool, write: bool) -> None:
-    _require_lab(site)
     print(f"The example of examples/tooling on stack {site.client.name}", flush=True)
-    site.repair()
     begin = time.monotonic()
     site.deploy()
     print(f"deployed in {time.monotonic() - begin:.1f} s\n", flush=True)
@@ -64,10 +65,10 @@ def _play(site: Site, only: list[str] | None, *, whole: bool, write: bool) -> No
         )
         told.append(scenario.on(site, lambda line: print(line, flush=True)))
         print(f"  ({told[-1].seconds:.0f} s)\n", flush=True)
-    results = site.client.stack.folder / "demo.json"
+    results = site.client.stack.demo_results
     results.write_text(json.dumps([asdict(one) for one in told], indent=2))
     if write:
-        page.write(told)
+        page.write(told, site.client.plan)
     target = site.balancer
     print(
         f"The site stays: http://{target.host}:{target.port}/ (name {ADMIN}, password in {site.password_file})"

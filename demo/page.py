@@ -6,6 +6,7 @@ import datetime
 import os
 from collections.abc import Iterable, Sequence
 
+from config.plan import ClusterPlan
 from demo.scenarios import ALL
 from demo.show import Promise, Scenario, Told
 from lab import paths
@@ -13,30 +14,37 @@ from lab import paths
 PAGE = paths.PROJECT / "docs" / "promises.md"
 HEAD = """# What an orchestrator promises, shown
 
-Written by `make demo ARGS='--all --write'` on {date}, on {processors} processors, in the lab: three control-plane
-machines, two workers, a balancer, and the example of [examples/tooling](../examples/tooling/README.md). Every line was
-seen in that run; a scenario that does not hold ends the demo. Seconds are of a small, shared computer.
+Written by `make demo ARGS='--all --write'` on {date}, on {processors} processors, in the lab: {machines}, and
+the example of [examples/tooling](../examples/tooling/README.md). Every line was seen in that run; a scenario that does
+not hold ends the demo. Seconds are of a small, shared computer.
 
 """
 
 
-def write(told: Sequence[Told]) -> None:
-    """Write the page of a run."""
-    PAGE.write_text(text(told, datetime.date.today(), os.cpu_count() or 1))
+def write(told: Sequence[Told], plan: ClusterPlan) -> None:
+    """Write the page of a run on a cluster."""
+    counts = (
+        (len(plan.control_plane), "control-plane machine"),
+        (len(plan.workers), "worker"),
+        (len(plan.load_balancers), "balancer"),
+    )
+    machines = ", ".join(f"{count} {name}{'' if count == 1 else 's'}" for count, name in counts)
+    PAGE.write_text(text(told, datetime.date.today(), os.cpu_count() or 1, machines))
 
 
-def text(told: Sequence[Told], date: datetime.date, processors: int) -> str:
+def text(told: Sequence[Told], date: datetime.date, processors: int, machines: str) -> str:
     """The page.
 
     Args:
         told: what came of the scenarios that were played.
         date: of the run.
         processors: of the computer.
+        machines: of the cluster, in words.
     """
     by_key = {one.key: one for one in told}
     played = [scenario for scenario in ALL if scenario.key in by_key]
     return (
-        HEAD.format(date=date.isoformat(), processors=processors)
+        HEAD.format(date=date.isoformat(), processors=processors, machines=machines)
         + "\n".join(_table(played, by_key))
         + "\n\n## Figures\n\n| measured | |\n|---|---|\n"
         + "\n".join(f"| {name} | {value} |" for one in told for name, value in one.figures.items())

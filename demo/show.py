@@ -8,17 +8,21 @@ from __future__ import annotations
 import json
 import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from demo.site import Site
+from demo.site import OVERLAY, Site
+from demo.traffic import Visitors
 from lab.client import Client
 from lab.errors import LabError
 
 SHOWN_LINES = 12
 """How much of a command's output the screen gets."""
+
+ROLLOUT_SECONDS = 180.0
 
 
 class Promise(StrEnum):
@@ -87,13 +91,19 @@ class Show:
             self.say(f"      ... {len(lines) - SHOWN_LINES} more lines")
         return text
 
+    def wait_for_rollout(self) -> None:
+        """Wait until all replicas are of the wanted version, visibly."""
+        status = ("rollout", "status", "deployment/web", f"--timeout={ROLLOUT_SECONDS:.0f}s")
+        self._announce(f"kubectl -n {self.site.namespace} {shlex.join(status)}")
+        self.say(f"      {self.site.kubectl(*status, seconds=ROLLOUT_SECONDS + 10).splitlines()[-1]}")
+
     def patch(self, thing: str, change: dict[str, Any]) -> None:
         """Change an object in the example's namespace, visibly."""
         self.kubectl("patch", thing, f"--patch={json.dumps(change)}")
 
     def apply(self, document: dict[str, Any]) -> None:
         """Create an object, visibly."""
-        self._announce(f"kubectl apply -f {document['metadata']['name']}.json")
+        self._announce(f"kubectl apply -f - <<'END'\n{json.dumps(document, indent=2)}\nEND")
         self.client.apply(document)
 
     def ssh(self, machine: str, command: str) -> str:
@@ -105,14 +115,49 @@ class Show:
         self._announce(f"make ssh NODE={machine} CMD={shlex.quote(command)}")
         return self.client.ssh(machine, command)
 
-    def power(self, verb: str, machine: str) -> None:
-        """Cut a machine's power (`kill`) or give it back (`start`), visibly."""
-        self._announce(f"python3 -m lab machine {verb} {machine}")
-        self.client.machine(verb, machine)
+    @contextmanager
+    def without_power(self, machine: str) -> Iterator[None]:
+        """Cut a machine's power, visibly, and give it back after the block, whatever came of that."""
+        self._announce(f"python3 -m lab machine kill {machine}")
+        self.client.machine("kill", machine)
+        try:
+            yield
+        finally:
+            self._announce(f"python3 -m lab machine start {machine}")
+            self.client.machine("start", machine)
+
+    @contextmanager
+    def overlay(self, name: str) -> Iterator[None]:
+        """Apply another overlay of the example, visibly, and the lab's own again after the block."""
+        self.apply_overlay(name)
+        try:
+            yield
+        finally:
+            self.apply_overlay(OVERLAY)
+
+    def apply_overlay(self, name: str) -> None:
+        """Make the cluster hold what an overlay says, visibly, and wait until its pods run."""
+        self._announce(f"kubectl apply -k examples/tooling/kubernetes/overlays/{name}")
+        self.site.apply(name)
+        self.wait_for_rollout()
+
+    def expect_served(self, visitors: Visitors) -> None:
+        """End the scenario unless visitors came and each of them was served.
+
+        Raises:
+            LabError: none came, or a request failed.
+        """
+        count = visitors.count
+        self.expect(
+            "visitors came and no request failed",
+            count.asked > 0 and not count.failed,
+            f"{count}, {dict(count.failures)}",
+        )
 
     def _announce(self, command: str) -> None:
         self.told.commands.append(command)
-        self.say(f"    $ {command}")
+        first, *more = command.splitlines()
+        self.say(f"    $ {first}{' ...' if more else ''}")
 
     def figure(self, name: str, value: str) -> None:
         """Note a measured value."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import shutil
 from collections.abc import Callable
@@ -15,17 +14,23 @@ from demo.traffic import Target, answers
 from lab import example_images, machines, paths
 from lab.client import Client, condition, wait_for
 from lab.errors import LabError
+from lab.stack import write_private
 
 MANIFESTS = paths.PROJECT / "examples" / "tooling" / "kubernetes"
 NODE_PORT = 30080
 PORT = 8080
 REPLICAS = 2
+OVERLAY = "lab"
+"""What the demo deploys; see examples/tooling/kubernetes/overlays."""
 WELL_SECONDS = 180.0
 ADMIN = "admin"
 
 OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
 """Says that nothing runs on a node any more and nobody will start it behind the cluster's back; see kubernetes.io,
 "Non-graceful node shutdown"."""
+
+UNPINNED = {"spec": {"template": {"spec": {"nodeSelector": None}}}}
+"""Takes away the node that a scenario has named: `kubectl apply` removes only what it has set itself."""
 
 Pod = dict[str, Any]
 
@@ -45,7 +50,7 @@ class Site:
     @property
     def folder(self) -> Path:
         """The manifests' working copy, with the passwords beside them: for this user only, never committed."""
-        return self.client.stack.folder / "tooling"
+        return self.client.stack.example
 
     @property
     def balancer(self) -> Target:
@@ -69,14 +74,24 @@ class Site:
 
     # Its life
 
-    def deploy(self, overlay: str = "lab") -> None:
-        """Bring images and manifests, and wait until the site is well.
+    def deploy(self) -> None:
+        """Bring images and manifests, put right what an interrupted demo left, and wait until the site is well.
 
         Raises:
             LabError: it does not come up in time, with its pods' states.
         """
-        example_images.import_into(self.client.stack, self.client.workers)
-        self.apply(overlay)
+        self._put_right()
+        # The manifests name an image by its version: pods that run an older build of it would go on with that.
+        imported = example_images.import_into(self.client.stack, self.client.workers)
+        there = self.client.try_kubectl("--namespace", self.namespace, "get", "deployment/web").status == 0
+        self.apply(OVERLAY)
+        if there:
+            self.kubectl("patch", "deployment/web", f"--patch={json.dumps(UNPINNED)}")
+        if there and imported:
+            self.kubectl("rollout", "restart", "deployment/web", "statefulset/database")
+        self.kubectl(
+            "rollout", "status", "deployment/web", f"--timeout={WELL_SECONDS:.0f}s", seconds=WELL_SECONDS + 10
+        )
         self.wait_until_well()
 
     def apply(self, overlay: str) -> None:
@@ -84,8 +99,8 @@ class Site:
         self._copy_manifests()
         self.client.kubectl("apply", "--kustomize", str(self.folder / "overlays" / overlay), seconds=120)
 
-    def repair(self) -> None:
-        """Put right what an interrupted demo left: workers without power, and the word that one is gone for good."""
+    def _put_right(self) -> None:
+        """Give workers without power theirs again, and take back the word that one is gone for good."""
         machines.start_all()
         for worker in self.client.workers:
             self.client.try_kubectl("taint", "node", worker, f"{OUT_OF_SERVICE}-")
@@ -100,32 +115,27 @@ class Site:
     def _copy_manifests(self) -> None:
         passwords = self._passwords()
         shutil.rmtree(self.folder, ignore_errors=True)
-        shutil.copytree(MANIFESTS, self.folder)
+        shutil.copytree(MANIFESTS, self.folder, ignore=shutil.ignore_patterns("secrets.env"))
         text = "".join(f"{name}={value}\n" for name, value in passwords.items())
-        self._write_private(self.folder / "base" / "secrets.env", text)
+        write_private(self.folder / "base" / "secrets.env", text)
 
     def _passwords(self) -> dict[str, str]:
         """Those of the last time, so that another apply changes none."""
         kept = self.password_file
         if not kept.exists():
             names = ("database-password", "session-key", "admin-password")
-            self._write_private(kept, json.dumps({name: secrets.token_urlsafe(24) for name in names}))
+            write_private(kept, json.dumps({name: secrets.token_urlsafe(24) for name in names}))
         return dict(json.loads(kept.read_text()))
 
     @property
     def password_file(self) -> Path:
         """Where the passwords are kept."""
-        return self.client.stack.folder / "tooling-passwords.json"
+        return self.client.stack.example_passwords
 
     @property
     def admin_password(self) -> str:
         """With which to log in on the page."""
         return self._passwords()["admin-password"]
-
-    @staticmethod
-    def _write_private(path: Path, text: str) -> None:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            file.write(text)
 
     # Looking at it
 

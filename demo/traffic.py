@@ -13,7 +13,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -36,7 +36,7 @@ class Target:
         """GET a JSON document.
 
         Raises:
-            OSError: no connection, no answer in time, or another status than 200.
+            OSError: no connection, no answer in time, another status than 200, or something else than a document.
         """
         connection = http.client.HTTPConnection(self.host, self.port, timeout=seconds)
         try:
@@ -49,7 +49,10 @@ class Target:
             connection.close()
         if answer.status != 200:
             raise OSError(f"{self.host}:{self.port}: status {answer.status}")
-        return dict(json.loads(body))
+        try:
+            return dict(json.loads(body))
+        except (TypeError, ValueError):
+            raise OSError(f"{self.host}:{self.port}: no JSON document") from None
 
 
 @dataclass
@@ -103,6 +106,7 @@ class Visitors:
         self._lock, self._over = threading.Lock(), threading.Event()
         self._last_good = 0.0
         self._pool = ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="visitor")
+        self._sent: list[Future[None]] = []
         self._sender = threading.Thread(target=self._send, name="visitors")
 
     def __enter__(self) -> Self:
@@ -116,6 +120,8 @@ class Visitors:
         self._over.set()
         self._sender.join()
         self._pool.shutdown(wait=True)
+        for one in self._sent:
+            one.result()  # a mistake of ours in a visit must not look like a visit that never was
         # A silence that lasts to the end is a gap too.
         self._note_gap(time.monotonic())
 
@@ -125,7 +131,7 @@ class Visitors:
             if self._over.wait(max(0.0, begin + number * self._pause - time.monotonic())):
                 return
             tries = [self._targets[(number + again) % len(self._targets)] for again in range(self._tries)]
-            self._pool.submit(self._visit, tries)
+            self._sent.append(self._pool.submit(self._visit, tries))
 
     def _visit(self, tries: list[Target]) -> None:
         begin, failure = time.monotonic(), ""

@@ -1,6 +1,8 @@
 """docs/topology.svg from the plan of Pulumi.lab.yaml: `python -m docs.draw_topology` writes it.
 
-The picture takes names, addresses, ranges and ports from the plan and decides nothing but where they stand.
+The picture takes names, addresses, ranges and ports from the plan and decides nothing but where they stand. Where the
+plan forwards the example's NodePort, the example stands on the workers: as its manifests want it spread, not as it was
+seen on a cluster.
 """
 
 from __future__ import annotations
@@ -18,32 +20,36 @@ PROJECT = Path(__file__).parents[1]
 STACK_FILE = PROJECT / "Pulumi.lab.yaml"
 TOPOLOGY_FILE = PROJECT / "docs" / "topology.svg"
 
-WIDTH, HEIGHT = 1080, 872
-LEFT, RIGHT = 84, 1032
+EXAMPLE_PORT = 30080
+"""NodePort of examples/tooling."""
+
+WIDTH, HEIGHT = 1080, 922
+LEFT, RIGHT = 84, 996
 GAP = 24
-RAIL = 58
-"""Where the line between the nodes' own balancers and the API runs up."""
-BALANCER_TOP, BUS, CONTROL_TOP, LOWER_BUS, WORKER_TOP, FOOT_TOP = 132, 240, 274, 540, 592, 786
-CONTROL_HEIGHT, WORKER_HEIGHT = 238, 152
+RAIL, USERS_RAIL = 58, 1022
+"""Where the line between the nodes' own balancers and the API runs up, and users' line to the workers down."""
+BALANCER_TOP, BUS, CONTROL_TOP, LOWER_BUS, WORKER_TOP, FOOT_TOP = 132, 240, 274, 540, 592, 836
+CONTROL_HEIGHT, WORKER_HEIGHT = 238, 174
+USERS_BUS = WORKER_TOP + WORKER_HEIGHT + 28
 
 LIGHT = {
     "page": "#ffffff", "network": "#f6f8fa", "card": "#ffffff", "edge": "#d1d9e0", "text": "#1f2328",
     "quiet": "#59636e", "agent": "#eff2f5", "api": "#0969da", "api_fill": "#ddf4ff", "etcd": "#8250df",
     "etcd_fill": "#fbefff", "control": "#1a7f37", "control_fill": "#dafbe1", "door": "#bc4c00",
-    "door_fill": "#fff1e5",
+    "door_fill": "#fff1e5", "site": "#9a6700", "site_fill": "#fff8c5",
 }  # fmt: skip
 DARK = {
     "page": "#0d1117", "network": "#11161d", "card": "#161b22", "edge": "#3d444d", "text": "#f0f6fc",
     "quiet": "#9198a1", "agent": "#21262d", "api": "#58a6ff", "api_fill": "#12263f", "etcd": "#bc8cff",
     "etcd_fill": "#271f3d", "control": "#56d364", "control_fill": "#12261a", "door": "#f0883e",
-    "door_fill": "#33200f",
+    "door_fill": "#33200f", "site": "#d29922", "site_fill": "#2e2404",
 }  # fmt: skip
 SHAPES = """\
 text { font-size: 13px;
   font-family: -apple-system, BlinkMacSystemFont, "Segoe UI", "Noto Sans", Helvetica, Arial, sans-serif; }
 .title { font-size: 20px; font-weight: 600; }
 .name { font-size: 15px; font-weight: 600; }
-.quiet, .words-api, .words-door { font-size: 12px; }
+.quiet, .words-api, .words-door, .words-site { font-size: 12px; }
 .address { font-size: 12.5px; font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }
 .middle { text-anchor: middle; }
 .end { text-anchor: end; }
@@ -62,7 +68,7 @@ def colours(palette: Mapping[str, str]) -> str:
         f".network {{ fill: {palette['network']}; stroke: {palette['edge']}; }}",
         f".card {{ fill: {palette['card']}; stroke: {palette['edge']}; }}",
     ]
-    for name in ("api", "etcd", "control", "door"):
+    for name in ("api", "etcd", "control", "door", "site"):
         rules += [
             f"rect.{name} {{ fill: {palette[name + '_fill']}; stroke: {palette[name]}; }}",
             f"polyline.{name} {{ stroke: {palette[name]}; }}",
@@ -108,7 +114,7 @@ class Drawing:
         heads = "".join(
             f'<marker id="head-{style}" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" '
             f'orient="auto-start-reverse"><path d="M0,0.6 L8,4 L0,7.4 z" class="head-{style}"/></marker>'
-            for style in ("api", "door")
+            for style in ("api", "door", "site")
         )
         lines = [
             (
@@ -148,20 +154,45 @@ def topology(plan: ClusterPlan) -> str:
     )
 
 
+def _forwarded(plan: ClusterPlan) -> tuple[int, ...]:
+    """NodePorts that a balancer forwards to the workers."""
+    return plan.network.forwarded_node_ports if plan.load_balancers else ()
+
+
 def _client(drawing: Drawing, plan: ClusterPlan) -> None:
-    """The client outside, the balancer, and the API's line that both and all nodes lead to."""
+    """Who comes from outside, the balancer, and the API's line that it and all nodes lead to."""
+    ports = _forwarded(plan)
     middle = (LEFT + RIGHT) / 2
-    drawing.box(middle - 130, 22, 260, 46, "card")
-    drawing.text(middle, 42, "kubectl, pipelines, people", "middle name")
-    drawing.text(middle, 59, f"verify {plan.api_name}", "middle quiet")
-    drawing.line([(middle, 68), (middle, BALANCER_TOP - 2)], "door", arrow=True)
-    drawing.text(middle + 10, 93, f"https://{plan.endpoint}:{plan.network.api_port}", "words-door")
+    left, half = (middle - 162, 150) if ports else (middle, 136)
+    drawing.box(left - 130, 22, 260, 46, "card")
+    drawing.text(left, 42, "kubectl, pipelines, people", "middle name")
+    drawing.text(left, 59, f"verify {plan.api_name}", "middle quiet")
+    drawing.line([(left, 68), (left, BALANCER_TOP - 2)], "door", arrow=True)
+    drawing.text(left + 10, 93, f"https://{plan.endpoint}:{plan.network.api_port}", "words-door")
     for balancer in plan.load_balancers[:1]:
-        drawing.box(middle - 150, BALANCER_TOP, 300, 74, "card")
-        drawing.text(middle - 136, BALANCER_TOP + 24, balancer.name, "name")
-        drawing.text(middle + 136, BALANCER_TOP + 24, str(balancer.address), "address end")
-        drawing.chip(middle - 136, BALANCER_TOP + 36, 272, "HAProxy, TLS passes through", "door")
-        drawing.line([(middle, BALANCER_TOP + 74), (middle, BUS)], "api")
+        edge = left - half - 14
+        width = 2 * (middle - edge)
+        drawing.box(edge, BALANCER_TOP, width, 74, "card")
+        drawing.text(edge + 14, BALANCER_TOP + 24, balancer.name, "name")
+        drawing.text(edge + width - 14, BALANCER_TOP + 24, str(balancer.address), "address end")
+        drawing.chip(left - half, BALANCER_TOP + 36, 2 * half, "HAProxy, TLS passes through", "door")
+        drawing.line([(left, BALANCER_TOP + 74), (left, BUS)], "api")
+        if ports:
+            _visitors(drawing, plan, middle + 162, half)
+
+
+def _visitors(drawing: Drawing, plan: ClusterPlan, x: float, half: float) -> None:
+    """Users of the forwarded NodePorts, and their way to the workers."""
+    ports = _forwarded(plan)
+    drawing.box(x - 130, 22, 260, 46, "card")
+    drawing.text(x, 42, "visitors' browsers", "middle name")
+    drawing.text(x, 59, "of what runs on the workers", "middle quiet")
+    drawing.line([(x, 68), (x, BALANCER_TOP - 2)], "site", arrow=True)
+    drawing.text(x + 10, 93, f"http://{plan.load_balancers[0].address}:{ports[0]}", "words-site")
+    drawing.chip(x - half, BALANCER_TOP + 36, 2 * half, "a HAProxy of its own for NodePorts", "site")
+    drawing.line(
+        [(x + half, BALANCER_TOP + 50), (USERS_RAIL, BALANCER_TOP + 50), (USERS_RAIL, USERS_BUS)], "site"
+    )
 
 
 def _control_plane(drawing: Drawing, plan: ClusterPlan) -> None:
@@ -222,7 +253,31 @@ def _workers(drawing: Drawing, plan: ClusterPlan) -> None:
         drawing.text(x + 14, WORKER_TOP + 25, machine.name, "name")
         drawing.text(x + width - 14, WORKER_TOP + 25, str(machine.address), "address end")
         _agents(drawing, plan, x, WORKER_TOP + 38, width, upwards=True)
-        drawing.text(x + width / 2, WORKER_TOP + 139, f"pool {machine.pool}", "middle quiet")
+        if not _forwarded(plan):
+            drawing.text(x + width / 2, WORKER_TOP + 150, f"pool {machine.pool}", "middle quiet")
+    if _forwarded(plan):
+        _pods(drawing, plan)
+
+
+def _pods(drawing: Drawing, plan: ClusterPlan) -> None:
+    """What the forwarded NodePorts lead to, and the example where its port is among them."""
+    ports = _forwarded(plan)
+    listed = ", ".join(str(port) for port in ports)
+    cards = list(zip(plan.workers, columns(len(plan.workers)), strict=True))
+    drawing.line([(USERS_RAIL, USERS_BUS), (cards[0][1][0] + 40, USERS_BUS)], "site")
+    drawing.text(LEFT + 52, USERS_BUS + 18, f"port {listed} of every worker that answers on it", "words-site")
+    for number, (_, (x, width)) in enumerate(cards):
+        drawing.line([(x + 40, USERS_BUS), (x + 40, WORKER_TOP + WORKER_HEIGHT - 12)], "site", arrow=True)
+        if EXAMPLE_PORT in ports and number < 2:
+            _example(drawing, x, width, with_database=number == 1)
+
+
+def _example(drawing: Drawing, x: float, width: float, *, with_database: bool) -> None:
+    """The example's pods on a worker: a replica of the site on each of two, its database on one of them."""
+    top, half = WORKER_TOP + 132, (width - 36) / 2
+    drawing.chip(x + 14, top, half, "pod web", "site")
+    if with_database:
+        drawing.chip(x + 22 + half, top, half, "pod database-0", "etcd")
 
 
 def _ranges(drawing: Drawing, plan: ClusterPlan) -> None:

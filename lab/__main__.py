@@ -126,8 +126,9 @@ def _timeline(chosen: argparse.Namespace) -> None:
     _inside(chosen)
     from lab import stack, timeline_page
 
-    path = timeline_page.open_last(stack.Stack(chosen.stack))
-    print(path)
+    path = timeline_page.last(stack.Stack(chosen.stack))
+    print(path, flush=True)
+    timeline_page.show(path)
 
 
 def _nodes(chosen: argparse.Namespace) -> None:

@@ -8,8 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from config.plan import ClusterPlan, machine_artifacts, plan_cluster
-from config.settings import SettingsError, load_settings
+from config.plan import ClusterPlan, machine_artifacts
 from config.versions import IMAGES
 from lab import (
     artifacts,
@@ -28,6 +27,7 @@ from lab import (
     progress,
     review,
     stack,
+    stack_plan,
     sweep,
     timeline_page,
 )
@@ -57,7 +57,7 @@ class Phases:
 def up(chosen: stack.Stack, arguments: list[str]) -> int:
     """Build or change the cluster; gives the exit status."""
     phases = Phases()
-    plan = _plan(chosen)
+    plan = stack_plan.plan_of(chosen)
     _require_plugins(chosen)
     started: list[str] = []
     if chosen.is_lab:
@@ -82,33 +82,40 @@ def up(chosen: stack.Stack, arguments: list[str]) -> int:
         *arguments,
     )
     progress.note(f"$ {' '.join(line)}")
-    status: int = phases.measure("pulumi up", lambda: live.run(chosen, plan, line))
-    _draw_timeline(chosen)
+    status: int = phases.measure("pulumi up", lambda: live.run(chosen, plan, line, plain=bool(arguments)))
     if status:
+        _draw_timeline(chosen)
         progress.note(_after_failure(chosen, [] if status == stack.INTERRUPTED else stack.pending(chosen)))
         return status
     chosen.unfinished.unlink()
     outputs = stack.save_outputs(chosen)
     phases.measure("all Nodes Ready", lambda: cluster.wait_for_nodes(chosen, plan, set(started)))
     print(cluster.summary(chosen, plan, outputs, phases.seconds))
-    suffix = "" if chosen.name == "lab" else f" STACK={chosen.name}"
-    print(f"  make timeline{suffix}     to see where the time went")
+    if _draw_timeline(chosen):
+        suffix = "" if chosen.name == "lab" else f" STACK={chosen.name}"
+        print(f"  make timeline{suffix}     to see where the time went")
     return 0
 
 
-def _draw_timeline(chosen: stack.Stack) -> None:
-    """Leave the page that shows the run, however it ended; an engine that never began leaves none."""
-    if event_log.read(chosen.events):
-        timeline_page.write(chosen)
+def _draw_timeline(chosen: stack.Stack) -> bool:
+    """Leave the page that shows the run, however it ended; an engine that never began leaves none.
 
-
-def _plan(chosen: stack.Stack) -> ClusterPlan:
-    """The plan of the committed settings, so that mistakes are told before anything is made."""
+    Whatever goes wrong is one line on the screen: a picture of the run is no part of it. Gives whether there is a page.
+    """
     try:
-        settings = load_settings(chosen.settings(), chosen.source.name)
-    except SettingsError as error:
-        raise LabError(str(error)) from None
-    return plan_cluster(settings, region=chosen.region)
+        if not event_log.read(chosen.events):
+            return False
+        timeline_page.write(chosen)
+    except KeyboardInterrupt:
+        reason = "interrupted"
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+    else:
+        return True
+    progress.note(
+        f"no timeline of this run was drawn ({reason}); 'make timeline STACK={chosen.name}' tries again"
+    )
+    return False
 
 
 def _require_plugins(chosen: stack.Stack) -> None:
@@ -305,7 +312,7 @@ def refresh(chosen: stack.Stack) -> None:
     """
     _require_plugins(chosen)
     if chosen.is_lab and chosen.config.exists():
-        plan = _plan(chosen)
+        plan = stack_plan.plan_of(chosen)
         chosen.write_config(_entries(plan), str(plan.network.gateway))
 
 
@@ -317,7 +324,7 @@ def preview(chosen: stack.Stack, arguments: list[str], *, whole: bool) -> int:
         arguments: further ones for pulumi.
         whole: print all that the engine prints, not only the lines that change.
     """
-    plan = _plan(chosen)
+    plan = stack_plan.plan_of(chosen)
     _require_plugins(chosen)
     if chosen.is_lab:
         chosen.write_config(_entries(plan), str(plan.network.gateway))

@@ -14,9 +14,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from config.plan import ClusterPlan, plan_cluster
-from config.settings import load_settings
-from lab import cluster, paths
+from config.plan import ClusterPlan
+from lab import cluster, paths, stack_plan
 from lab import stack as lab_stack
 from lab.errors import LabError
 
@@ -101,8 +100,8 @@ class Client:
 
     @property
     def plan(self) -> ClusterPlan:
-        """The plan of its committed settings."""
-        return plan_cluster(load_settings(self.stack.settings(), self.stack.source.name))
+        """The plan of its committed settings, as its file has them now."""
+        return stack_plan.plan_of(self.stack)
 
     @property
     def workers(self) -> list[str]:

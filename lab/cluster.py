@@ -98,12 +98,8 @@ def summary(
     """What stands now, how long each phase took, and what to try next; one screen."""
     versions = outputs["applied"][plan.control_plane[0].name]["versions"]
     shown = ", ".join(f"{name} {versions[name]}" for name in ("kubelet", "etcd", "containerd"))
-    phases = [
-        f"    {phase.name:24}{phase.begin:4.0f} to {phase.end:.0f} s"
-        for phase in timeline.phases(timeline.read(chosen.events))
-    ]
     took = [f"  {name:26}{value:7.1f} s" for name, value in seconds.items()]
-    took.insert(2, "\n".join(phases) or "    nothing to do")
+    took.insert(2, _phases(chosen.events))
     suffix = "" if chosen.name == "lab" else f" STACK={chosen.name}"
     return f"""
 {kubectl(chosen, plan, "get", "nodes", "--output", "wide").stdout.rstrip()}
@@ -122,3 +118,13 @@ Try next
   make ssh NODE={plan.control_plane[0].name}{suffix}
   make preview{suffix}      after a change in {chosen.source.name}
   make down{suffix}"""
+
+
+def _phases(log: Path) -> str:
+    """Begin and end of each phase, a line each; an unexpected log costs these lines and not the summary."""
+    try:
+        phases = timeline.phases(timeline.read(log))
+    except Exception as error:
+        return f"    (the engine's log tells no phases: {type(error).__name__}: {error})"
+    lines = [f"    {phase.name:24}{phase.begin:4.0f} to {phase.end:.0f} s" for phase in phases]
+    return "\n".join(lines) or "    nothing to do"

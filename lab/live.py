@@ -2,7 +2,7 @@
 
 The engine's own output goes to a file meanwhile. Its warnings and errors are printed above the table as they come,
 its summary and, after a failure, all its diagnostics below it. Ctrl-C reaches the engine as ever, and the table goes on
-until the engine has ended its work.
+until the engine has ended its work. Who gives the engine arguments of their own gets its plain lines too.
 """
 
 import os
@@ -44,16 +44,18 @@ def wanted(is_terminal: bool, environment: Mapping[str, str] = os.environ) -> bo
     return is_terminal and not plain and environment.get("TERM", "dumb") not in ("dumb", "unknown")
 
 
-def run(chosen: stack.Stack, plan: ClusterPlan, line: list[str]) -> int:
+def run(chosen: stack.Stack, plan: ClusterPlan, line: list[str], *, plain: bool = False) -> int:
     """Run the engine's `up` and show its progress; gives its exit status, and leaves arrival times beside its log.
 
     Args:
         chosen: the stack.
         plan: the cluster, whose machines are the table's rows.
         line: the engine's command line, with `--event-log`.
+        plain: no table in any case. Who gives the engine arguments of their own (`--diff`, `--json`) wants to see what
+            it prints, of which a table leaves the end only.
     """
     chosen.engine_output.unlink(missing_ok=True)
-    if not wanted(sys.stdout.isatty()):
+    if plain or not wanted(sys.stdout.isatty()):
         with event_log.Follower(chosen.events):
             return stack.run(line)
     nodes = {node.name for node in plan.nodes}

@@ -6,8 +6,10 @@ Runs inside the virtual environment. Everything here is a plain `pulumi` command
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,8 @@ PARALLEL = 32
 
 PROXY = "bastion"
 """Name in known_hosts of the machine through which SSH goes; no machine of the plan is called so."""
+PARTIAL = ".partial-"
+"""In the name of a file that is being written, between the name that it will have and the writer's own mark."""
 
 
 @dataclass(frozen=True)
@@ -77,12 +81,36 @@ class Stack:
         """Exists from the begin of an `up` to its good end."""
         return self.folder / "unfinished"
 
+    @property
+    def example(self) -> Path:
+        """Folder of the demo's working copy of the example's manifests, passwords among them."""
+        return self.folder / "tooling"
+
+    @property
+    def example_passwords(self) -> Path:
+        """The passwords with which the demo deployed the example."""
+        return self.folder / "tooling-passwords.json"
+
+    @property
+    def demo_results(self) -> Path:
+        """What the last demo saw."""
+        return self.folder / "demo.json"
+
     def remove_files(self) -> None:
         """Remove what tells of a cluster that is gone; the generated configuration stays, with the engine's salt."""
-        own = (self.outputs_file, self.kubeconfig, self.unfinished, self.timeline, self.engine_output)
-        log = (self.events, event_log.times_file(self.events))
-        for path in (*own, *log, self.folder / "ssh_key", self.folder / "known_hosts"):
+        access = (self.outputs_file, self.kubeconfig, self.folder / "ssh_key", self.folder / "known_hosts")
+        run = (
+            self.unfinished,
+            self.events,
+            event_log.times_file(self.events),
+            self.engine_output,
+            self.timeline,
+        )
+        demo = (self.example_passwords, self.demo_results)
+        for path in (*access, *run, *demo, *self.folder.glob(f".*{PARTIAL}*")):
             path.unlink(missing_ok=True)
+        if self.example.exists():
+            shutil.rmtree(self.example)
 
     @property
     def kind(self) -> str:
@@ -129,12 +157,23 @@ class Stack:
             LabError: no such file, or nothing usable in it.
         """
         try:
-            return dict(yaml.safe_load(self.source.read_text())["config"])
+            return dict(yaml.safe_load(self.text())["config"])
+        except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+            raise self._unreadable(error) from None
+
+    def text(self) -> str:
+        """Its committed file.
+
+        Raises:
+            LabError: no such file, or one that is no text.
+        """
+        try:
+            return self.source.read_text()
         except FileNotFoundError:
             raise LabError(
                 f"{self.source.name}: no such file; copy Pulumi.lab.yaml, or name another STACK="
             ) from None
-        except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+        except UnicodeDecodeError as error:
             raise self._unreadable(error) from None
 
     def _unreadable(self, error: Exception) -> LabError:
@@ -190,21 +229,23 @@ def run(
     Args:
         arguments: the command line.
         output: where all that it prints goes, errors too; None for the terminal.
-        on_interrupt: called at each Ctrl-C.
+        on_interrupt: called at each Ctrl-C; a further one may cut it short, and it is called again.
     """
     errors = subprocess.STDOUT if output else None
     engine = subprocess.Popen(
         arguments, cwd=paths.PROJECT, env=backend.environment(), stdout=output, stderr=errors
     )
-    interrupted = False
+    pressed = told = 0
     while True:
         try:
+            while told < pressed:
+                told += 1
+                on_interrupt()
             status = engine.wait()
         except KeyboardInterrupt:
-            interrupted = True
-            on_interrupt()
+            pressed += 1
             continue
-        return INTERRUPTED if interrupted and status else status
+        return INTERRUPTED if pressed and status else status
 
 
 def run_filtered(arguments: list[str], keep: Callable[[Iterable[str]], Iterator[str]]) -> int:
@@ -314,22 +355,33 @@ def save_outputs(stack: Stack) -> dict[str, Any]:
     text = capture(["pulumi", "stack", "output", "--stack", stack.name, "--json", "--show-secrets"])
     outputs: dict[str, Any] = json.loads(text)
     stack.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _write_private(stack.outputs_file, text)
-    _write_private(stack.kubeconfig, outputs["kubeconfig"])
-    _write_private(stack.folder / "ssh_key", outputs["sshPrivateKey"])
+    write_private(stack.outputs_file, text)
+    write_private(stack.kubeconfig, outputs["kubeconfig"])
+    write_private(stack.folder / "ssh_key", outputs["sshPrivateKey"])
     # Entries go by the machine's name (HostKeyAlias), whatever address and port reach it.
     proxy = outputs.get("sshProxy")
     keys = {**outputs["sshHostKeys"], **({PROXY: proxy["hostKey"]} if proxy else {})}
     known = [f"{name} {key.strip()}" for name, key in keys.items()]
-    _write_private(stack.folder / "known_hosts", "\n".join(known) + "\n")
+    write_private(stack.folder / "known_hosts", "\n".join(known) + "\n")
     return outputs
 
 
-def _write_private(path: Path, text: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    os.fchmod(descriptor, 0o600)
-    with open(descriptor, "w") as file:
-        file.write(text)
+def write_private(path: Path, text: str) -> None:
+    """Replace a text file by one for this user only; a reader sees the old or the new one, never a part.
+
+    Args:
+        path: the file, whose folder exists.
+        text: its new content.
+    """
+    # Made with mode 0600 from the start, under a name that nobody had before.
+    descriptor, partial = tempfile.mkstemp(prefix=f".{path.name}{PARTIAL}", dir=path.parent)
+    try:
+        with open(descriptor, "w") as file:
+            file.write(text)
+        os.replace(partial, path)
+    except BaseException:
+        Path(partial).unlink(missing_ok=True)
+        raise
 
 
 def ssh_command(stack: Stack, name: str, remote_command: str | None) -> list[str]:

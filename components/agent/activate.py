@@ -20,6 +20,9 @@ from components.agent.lock import machine_lock
 
 READY_SECONDS = 120.0
 QUORUM_SECONDS = 60.0
+PREPARED_UNITS = ("kube-network-policies-table.service",)
+"""Units whose files prepare plants and takes away, as `machine_facts` says; named here, so that its rules are not sent
+along."""
 
 
 def run(bundle: dict[str, Any]) -> dict[str, Any]:
@@ -92,6 +95,8 @@ def _apply(bundle: dict[str, Any]) -> list[str]:
             if path.startswith(units.UNIT_FOLDER + "/") and path not in {f["path"] for f in bundle["files"]}
         ]
     )
+    # Not in prepare, which touches nothing that runs. Before any restart: what restarts may need what these hold.
+    units.stop_withdrawn(PREPARED_UNITS)
     files.make_folders(bundle["folders"])
     changed = files.apply(bundle["files"])
     changed += files.switch_links(bundle["links"])

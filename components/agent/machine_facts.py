@@ -153,12 +153,26 @@ def _queue_by_iptables(pods: str) -> str:
 # Without a queue expression the policies' own table is refused, and tried again every second. Each refusal takes back
 # hooks that it had registered, upon which the kernel drops every packet that waits in a queue: one connection in some
 # hundred lost its first packet (kube-network-policies#402). A table of that name that belongs to another process is
-# refused before any hook. nft owns it as long as it runs.
+# refused before any hook. nft owns it as long as it runs, so it is the unit's only process: systemd sees it end and
+# makes another. It holds both ends of its own input, which would end it otherwise; a child that held one for it would
+# be left behind, and under cgroup v1 systemd waits 90 s for such. nft goes on after an error, so the table is looked
+# at: only then has the unit started, and what comes after it begins. A table of nobody's can't be owned any more and
+# goes first.
 _TABLE_KEEPER = """[Unit]
 Description=Owner of the nftables table that kube-network-policies can't make on this kernel
+PartOf=kube-network-policies.service
+# Try for ever, as the service does for which it is here.
+StartLimitIntervalSec=0
 
 [Service]
-ExecStart=/bin/sh -c '{ echo "add table inet kube-network-policies { flags owner; }"; exec sleep infinity; } | nft -i'
+Type=exec
+RuntimeDirectory=kube-network-policies-table
+ExecStartPre=nft 'add table inet kube-network-policies; delete table inet kube-network-policies'
+ExecStartPre=mkfifo /run/kube-network-policies-table/commands
+ExecStart=/bin/sh -c 'exec <>/run/kube-network-policies-table/commands; \\
+    echo "add table inet kube-network-policies { flags owner; }" >&0; exec nft -i'
+ExecStartPost=/bin/sh -c 'for _ in $$(seq 50); do \\
+    nft list table inet kube-network-policies 2>/dev/null | grep -q "flags owner" && exit; sleep 0.1; done; exit 1'
 Restart=always
 RestartSec=1
 """

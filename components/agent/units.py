@@ -22,6 +22,7 @@ import ssl
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from components.agent.evidence import Failure, run, say, succeeds, unit_evidence, wait_until, write_file
@@ -227,6 +228,19 @@ def remove(names: list[str]) -> None:
     for name in names:
         if os.path.exists(f"{UNIT_FOLDER}/{name}"):
             run("systemctl", "disable", "--now", name, timeout=120)
+
+
+def stop_withdrawn(names: Iterable[str]) -> None:
+    """Stop what still runs by a unit file that is gone; systemd keeps such a unit until it ends.
+
+    Asked of what runs, not of who took the file away: a run that was interrupted in between is made good by the next.
+    """
+    gone = [name for name in names if not os.path.exists(f"{UNIT_FOLDER}/{name}")]
+    running = (
+        [name for name, state in states(gone).items() if state not in ("inactive", "failed")] if gone else []
+    )
+    if running:
+        run("systemctl", "stop", *running, timeout=120)
 
 
 def enable(names: list[str]) -> None:

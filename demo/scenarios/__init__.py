@@ -22,7 +22,7 @@ ALL: tuple[Scenario, ...] = (
     Scenario(
         "node-port",
         Promise.ROUTING,
-        "A Service's port on a node costs little against asking the pod itself.",
+        "Requests through a Service's port on a node, against requests to the pod itself.",
         routing.node_port_against_pod,
     ),
     Scenario(

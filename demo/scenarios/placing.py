@@ -1,7 +1,7 @@
 """Scheduling: where pods are is what the manifests say."""
 
 from demo.show import Show
-from demo.site import address_of, name_of, node_of
+from demo.site import UNPINNED, address_of, name_of, node_of
 
 
 def web_and_database_on_separate_nodes(show: Show) -> None:
@@ -10,9 +10,9 @@ def web_and_database_on_separate_nodes(show: Show) -> None:
     [database] = site.ready("database")
     other = next(worker for worker in client.workers if worker != node_of(database))
     pin = {"spec": {"template": {"spec": {"nodeSelector": {"kubernetes.io/hostname": other}}}}}
-    show.patch("deployment/web", pin)
-    show.kubectl("rollout", "status", "deployment/web", "--timeout=120s", seconds=130)
     try:
+        show.patch("deployment/web", pin)
+        show.wait_for_rollout()
         show.kubectl("get", "pods", "--output=wide")
         page = site.node_port(other).get()
         [web] = [pod for pod in site.ready() if name_of(pod) == page["pod"]]
@@ -34,5 +34,5 @@ def web_and_database_on_separate_nodes(show: Show) -> None:
             f"({address_of(database)}) on {node_of(database)}"
         )
     finally:
-        show.patch("deployment/web", {"spec": {"template": {"spec": {"nodeSelector": None}}}})
-        show.kubectl("rollout", "status", "deployment/web", "--timeout=120s", seconds=130)
+        show.patch("deployment/web", UNPINNED)
+        show.wait_for_rollout()

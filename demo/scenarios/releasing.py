@@ -22,13 +22,13 @@ def update_and_rollback(show: Show) -> None:
             time.sleep(SETTLE_SECONDS)
             begin = time.monotonic()
             show.kubectl(*command)
-            show.kubectl("rollout", "status", "deployment/web", "--timeout=180s", seconds=190)
+            show.wait_for_rollout()
             seconds = time.monotonic() - begin
             time.sleep(SETTLE_SECONDS)
         count = visitors.count
         show.figure(f"{name}", f"{seconds:.1f} s")
         show.figure(f"failed requests during the {name}", f"{count.failed} of {count.asked}")
-        show.expect("no request failed", count.failed == 0, dict(count.failures))
+        show.expect_served(visitors)
         show.expect("both versions answered", set(count.versions) == {old, new}, dict(count.versions))
         now = show.site.balancer.get()["version"]
         show.expect("the version is the wanted one", now == version, now)

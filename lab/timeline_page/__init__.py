@@ -189,8 +189,8 @@ def _component(step: Step, parents: Mapping[str, str]) -> str:
     return urn.rsplit("::", 1)[1] if urn else "stack"
 
 
-def open_last(chosen: stack.Stack) -> Path:
-    """Show the page of a stack's last `up` where there is a display; gives its path anywhere.
+def last(chosen: stack.Stack) -> Path:
+    """The page of a stack's last `up`.
 
     A run that was killed left no page: it is written now.
 
@@ -200,6 +200,17 @@ def open_last(chosen: stack.Stack) -> Path:
     log, page_file = chosen.events, chosen.timeline
     if not page_file.exists() or (log.exists() and log.stat().st_mtime > page_file.stat().st_mtime):
         write(chosen)
-    if {"DISPLAY", "WAYLAND_DISPLAY"} & set(os.environ) and shutil.which("xdg-open"):
-        subprocess.run(["xdg-open", str(page_file)], check=False, stdout=subprocess.DEVNULL)
     return page_file
+
+
+def show(page_file: Path) -> None:
+    """Open a page where there is a display, and wait for nothing: some viewers stay until they are closed."""
+    if {"DISPLAY", "WAYLAND_DISPLAY"} & set(os.environ) and shutil.which("xdg-open"):
+        nothing = subprocess.DEVNULL
+        subprocess.Popen(
+            ["xdg-open", str(page_file)],
+            stdin=nothing,
+            stdout=nothing,
+            stderr=nothing,
+            start_new_session=True,
+        )

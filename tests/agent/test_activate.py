@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import urllib.error
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from email.message import Message
@@ -38,6 +38,7 @@ class Machine:
         running: what each unit runs with, as recorded.
         inactive: units that do not run.
         broken: units that do not become healthy.
+        withdrawn: units that run and whose files prepare has taken away.
     """
 
     root: Path
@@ -51,6 +52,7 @@ class Machine:
     running: dict[str, str] = field(default_factory=dict)
     inactive: set[str] = field(default_factory=set)
     broken: set[str] = field(default_factory=set)
+    withdrawn: set[str] = field(default_factory=set)
 
     def bundle(self, *, role: str = "control-plane", config: str = "1", **units_: str) -> dict[str, Any]:
         """A bundle with one file for each unit; `units_` maps unit to its extra words."""
@@ -99,6 +101,10 @@ class Machine:
             if units.inputs_digest(unit) != was.get(unit.name) or unit.name in self.inactive
         ]
 
+    def stop_withdrawn(self, names: Iterable[str]) -> None:
+        """Those that run without a file are stopped."""
+        self.events.extend(f"stop {name}" for name in names if name in self.withdrawn)
+
     def start(self, started: list[Unit]) -> None:
         """Units start; what they run with is recorded."""
         for unit in started:
@@ -145,6 +151,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setattr(units, "recorded", lambda: dict(made.running))
     monkeypatch.setattr(units, "enable", made.note("enable"))
     monkeypatch.setattr(units, "remove", lambda names: made.events.extend(f"remove {name}" for name in names))
+    monkeypatch.setattr(units, "stop_withdrawn", made.stop_withdrawn)
     monkeypatch.setattr(units, "due", made.due)
     monkeypatch.setattr(units, "start_without_waiting", made.start)
     monkeypatch.setattr(units, "restart_and_wait", made.restart)
@@ -434,6 +441,18 @@ def test_a_unit_that_left_the_tree_is_stopped_before_its_file_goes(machine: Mach
     activate.run(machine.bundle(role="worker", containerd="", kubelet=""))
     assert machine.events == ["clock", "remove kube-proxy.service", "enable"]
     assert not (machine.root / "units/kube-proxy.service").exists()
+
+
+def test_what_a_new_kernel_needs_no_more_is_stopped_before_the_policies_try_for_their_own_table(
+    machine: Machine,
+) -> None:
+    """Else their table would be refused for as long as its old owner runs."""
+    owner = "kube-network-policies-table.service"
+    activate.run(machine.bundle(role="worker", kube_network_policies=""))
+    machine.events.clear()
+    machine.withdrawn = {owner, "somebody-elses.service"}
+    activate.run(machine.bundle(role="worker", config="2", kube_network_policies=""))
+    assert machine.events == ["clock", f"stop {owner}", "enable", "restart kube-network-policies.service"]
 
 
 def test_nothing_is_touched_while_an_artifact_is_not_staged(machine: Machine) -> None:

@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from components.agent import machine_facts
+from components.agent.activate import PREPARED_UNITS
 from components.agent.evidence import Failure
 from components.agent.machine_facts import (
     CAP_SYS_RESOURCE,
@@ -19,6 +20,7 @@ from components.agent.machine_facts import (
     drop_ins,
     has_capability,
 )
+from components.agent.units import UNIT_FOLDER
 from components.render import ROOTFS
 
 HOST = Facts(
@@ -45,6 +47,17 @@ def kubelet(facts: Facts) -> dict[str, object]:
 def containerd(facts: Facts) -> dict[str, object]:
     plugin: dict[str, object] = tomllib.loads(drop_ins(facts, PODS)[CONTAINERD])["plugins"][RUNTIME]
     return plugin
+
+
+def keeper() -> dict[str, list[str]]:
+    """What the table's unit says, by key; lines that go on are joined as systemd joins them."""
+    text = drop_ins(replace(HOST, nft_queue=False), PODS)[TABLE]
+    said: dict[str, list[str]] = {}
+    for line in re.sub(r"\\\n\s*", "", text).splitlines():
+        key, is_said, value = line.partition("=")
+        if is_said and not key.startswith("#"):
+            said.setdefault(key, []).append(value)
+    return said
 
 
 @pytest.mark.parametrize(
@@ -98,15 +111,46 @@ def test_only_a_kernel_without_the_queue_expression_gets_rules_by_iptables() -> 
 def test_where_policies_can_make_no_table_another_process_owns_that_name() -> None:
     """Else each refused attempt, one a second, drops the packets that wait for a verdict."""
     found = drop_ins(replace(HOST, nft_queue=False), PODS)
-    assert (
-        'add table inet kube-network-policies { flags owner; }"; exec sleep infinity; } | nft -i'
-        in found[TABLE]
-    )
+    assert """ExecStart=/bin/sh -c 'exec <>/run/kube-network-policies-table/commands; \\
+    echo "add table inet kube-network-policies { flags owner; }" >&0; exec nft -i'
+""" in found[TABLE]
     assert found[POLICIES].splitlines()[:3] == [
         "[Unit]",
         "Wants=kube-network-policies-table.service",
         "After=kube-network-policies-table.service",
     ]
+
+
+def test_the_owner_is_the_units_only_process_so_that_systemd_sees_it_end() -> None:
+    """Tried under systemd 252 with nft 1.0.6: killed, it is made anew; a child of it would hold that up for 90 s."""
+    found = keeper()
+    (start,) = found["ExecStart"]
+    assert start.endswith("exec nft -i'")
+    assert [word for word in ("|", "<(", "sleep", "& ") if word in start] == []
+    assert (found["Type"], found["Restart"], found["StartLimitIntervalSec"]) == (["exec"], ["always"], ["0"])
+
+
+def test_a_table_of_nobodys_goes_first_and_an_owned_one_lies_there_before_the_policies_start() -> None:
+    found = keeper()
+    table = "table inet kube-network-policies"
+    assert found["ExecStartPre"] == [
+        f"nft 'add {table}; delete {table}'",
+        "mkfifo /run/kube-network-policies-table/commands",
+    ]
+    assert found["RuntimeDirectory"] == ["kube-network-policies-table"]
+    assert found["ExecStartPost"] == [
+        "/bin/sh -c 'for _ in $$(seq 50); do "
+        f'nft list {table} 2>/dev/null | grep -q "flags owner" && exit; sleep 0.1; done; exit 1\''
+    ]
+
+
+def test_the_owner_of_the_table_ends_with_the_policies_that_it_is_for() -> None:
+    assert keeper()["PartOf"] == ["kube-network-policies.service"]
+
+
+def test_activate_knows_every_unit_that_prepare_may_take_away() -> None:
+    planted = [path for path in machine_facts.DROP_INS if path.endswith(".service")]
+    assert planted == [f"{UNIT_FOLDER}/{name}" for name in PREPARED_UNITS]
 
 
 def test_new_connections_to_a_pod_from_a_pod_and_from_a_pod_to_its_own_machine_are_queued() -> None:

@@ -326,6 +326,33 @@ def test_units_that_left_the_tree_are_stopped_where_they_are_installed(
     assert systemd.calls == [("disable", "--now", "flanneld.service")]
 
 
+def test_what_runs_by_a_file_that_is_gone_is_stopped_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "kept.service").write_text("")
+    states = {
+        "kept": "active",
+        "gone": "active",
+        "retried": "activating",
+        "broken": "failed",
+        "never": "inactive",
+    }
+    systemd = Systemd(**states)
+    use(systemd, monkeypatch)
+    monkeypatch.setattr(units, "UNIT_FOLDER", str(tmp_path))
+    units.stop_withdrawn(list(systemd.active))
+    assert systemd.calls == [("stop", "gone.service", "retried.service")]
+
+
+def test_while_every_file_is_there_systemd_is_not_even_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "kept.service").write_text("")
+    monkeypatch.setattr(units, "UNIT_FOLDER", str(tmp_path))
+    monkeypatch.setattr(units, "run", lambda *command: pytest.fail(f"asked {command}"))
+    units.stop_withdrawn(["kept.service"])
+
+
 def test_a_record_keeps_what_it_knows_of_others(tmp_path: Path) -> None:
     path = str(tmp_path / "units.json")
     assert units.recorded(path) == {}

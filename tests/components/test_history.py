@@ -31,25 +31,30 @@ def answering(monkeypatch: pytest.MonkeyPatch, *answers: Any) -> list[str]:
     return asked
 
 
-@pytest.mark.parametrize("answer", [None, {}, {"outputs": {}}, {"outputs": {"machines": None}}])
-def test_a_stack_without_a_past_has_no_machines(monkeypatch: pytest.MonkeyPatch, answer: Any) -> None:
+@pytest.mark.parametrize(
+    "answer", [None, {}, {"outputs": {}}, {"outputs": {"machines": None, "nodeLoss": None}}]
+)
+def test_a_stack_without_a_past_has_nothing_to_compare_with(
+    monkeypatch: pytest.MonkeyPatch, answer: Any
+) -> None:
     assert answering(monkeypatch, answer) == []
-    assert history.last_machines() == {}
+    assert history.last_run() == history.LastRun({}, None)
 
 
-def test_the_machines_of_the_stacks_own_last_run_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = answering(monkeypatch, {"outputs": {"machines": {"cp-0": {"zone": "a"}}}})
-    assert history.last_machines() == {"cp-0": {"zone": "a"}}
+def test_what_the_stacks_own_last_run_gave_out_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    loss = {"leaseSeconds": 40.0, "graceSeconds": 50.0}
+    asked = answering(monkeypatch, {"outputs": {"machines": {"cp-0": {"zone": "a"}}, "nodeLoss": loss}})
+    assert history.last_run() == history.LastRun({"cp-0": {"zone": "a"}}, loss)
     assert asked == ["acme/hardway/dev"]
 
 
 def test_a_record_that_is_just_being_written_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = answering(monkeypatch, Exception("EOF"), Exception("EOF"), {"outputs": {}})
-    assert history.last_machines() == {}
+    assert history.last_run() == history.LastRun({}, None)
     assert len(asked) == 3
 
 
 def test_a_record_that_cannot_be_read_ends_the_run_before_it_begins(monkeypatch: pytest.MonkeyPatch) -> None:
     answering(monkeypatch, *[Exception("no such bucket")] * history.ATTEMPTS)
     with pytest.raises(pulumi.RunError, match=r"\(no such bucket\)\. Nothing was touched\."):
-        history.last_machines()
+        history.last_run()

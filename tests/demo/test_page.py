@@ -16,7 +16,7 @@ def told(key: str) -> Told:
 
 
 def test_every_scenario_that_was_played_has_a_row_a_figure_and_a_section() -> None:
-    text = page.text([told(scenario.key) for scenario in ALL], DATE, 2)
+    text = page.text([told(scenario.key) for scenario in ALL], DATE, 2, "3 control-plane machines")
     for scenario in ALL:
         assert (
             f"| **{scenario.promise}** | {scenario.sentence} | `make demo ARGS='--only {scenario.key}'` | "
@@ -30,13 +30,13 @@ def test_every_scenario_that_was_played_has_a_row_a_figure_and_a_section() -> No
 
 
 def test_what_was_not_played_is_not_told() -> None:
-    text = page.text([told("scale")], DATE, 2)
-    assert "2026-11-23, on 2 processors" in text
+    text = page.text([told("scale")], DATE, 2, "3 control-plane machines")
+    assert "2026-11-23, on 2 processors, in the lab: 3 control-plane machines, and" in text
     assert "seen: scale" in text
     assert "autoscale" not in text
 
 
 def test_the_table_goes_by_promises_in_their_order() -> None:
-    text = page.text([told(scenario.key) for scenario in ALL], DATE, 2)
+    text = page.text([told(scenario.key) for scenario in ALL], DATE, 2, "3 control-plane machines")
     places = [text.index(f"**{promise}**") for promise in Promise]
     assert places == sorted(places)

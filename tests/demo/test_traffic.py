@@ -15,7 +15,12 @@ from demo.traffic import Target, Visitors, answers
 
 
 @contextmanager
-def site(*statuses: int, pod: str = "web-a", database: bool = True) -> Iterator[Target]:
+def site(
+    *statuses: int,
+    pod: str = "web-a",
+    database: bool = True,
+    keys: tuple[str, ...] = ("pod", "version", "database"),
+) -> Iterator[Target]:
     """A site that answers with the given statuses in turn, the last one for ever."""
     waiting = list(statuses)
     lock = threading.Lock()
@@ -24,9 +29,9 @@ def site(*statuses: int, pod: str = "web-a", database: bool = True) -> Iterator[
         def do_GET(self) -> None:
             with lock:
                 status = waiting.pop(0) if len(waiting) > 1 else waiting[0]
-            body = json.dumps(
-                {"pod": pod, "version": "1", "database": {"host": "db"} if database else None}
-            ).encode()
+            whole = {"pod": pod, "version": "1", "database": {"host": "db"} if database else None}
+            document = json.dumps({key: whole[key] for key in keys})
+            body = b"<html>" if self.path == "/html" else document.encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -108,6 +113,24 @@ def test_a_silence_that_lasts_to_the_end_is_the_longest_gap() -> None:
     with Visitors([nobody()], per_second=20) as visitors:
         time.sleep(0.5)
     assert visitors.count.longest_gap >= 0.5
+
+
+def test_a_page_that_is_no_document_is_a_failure() -> None:
+    with site(200, pod="") as target:
+        with pytest.raises(OSError, match=r"no JSON document$"):
+            target.get("/html")
+        with Visitors([target], per_second=50) as visitors:
+            some(visitors, 2)
+    assert visitors.count.failed == 0
+
+
+def test_a_visit_that_fails_by_a_mistake_of_ours_is_not_lost() -> None:
+    with site(200, keys=("pod",)) as target:
+        visitors = Visitors([target], per_second=50)
+        visitors.__enter__()
+        time.sleep(0.2)
+        with pytest.raises(KeyError, match="database"):
+            visitors.__exit__(None, None, None)
 
 
 def test_a_site_answers_only_as_it_is_asked_to() -> None:

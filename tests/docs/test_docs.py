@@ -18,6 +18,7 @@ PAGES = sorted(
         PROJECT / "README.md",
         PROJECT / "CHANGELOG.md",
         PROJECT / "lab" / "README.md",
+        PROJECT / "examples" / "tooling" / "README.md",
         *(PROJECT / "docs").rglob("*.md"),
     ]
 )

@@ -39,7 +39,7 @@ def test_the_demo_holds(site: Site, cluster: Cluster, scenario: Scenario) -> Non
     assert told.result
 
 
-def test_faster_node_settings_bring_replicas_back_sooner(site: Site, own_settings: Cluster) -> None:
+def test_replicas_come_back_with_the_faster_node_settings_too(site: Site, own_settings: Cluster) -> None:
     """As docs/operations.md, "Faster loss of a node", has them; the figure is reported, not asserted."""
     # First the leases, then the patience: the other way round Nodes would count as lost between two renewals.
     for loss in (LEASE, LEASE | GRACE):

@@ -68,3 +68,15 @@ def test_a_name_taken_out_after_a_failed_run_makes_nothing_anew(unfinished: Clus
     again = unfinished.copied_to(tmp_path / "cluster").up(settings())
     assert again.ok, again.text
     assert again.about(INSTANCE) == []
+
+
+def test_a_lease_that_a_failed_run_brought_to_some_machines_is_not_taken_for_everybodys(
+    cluster: Cluster,
+) -> None:
+    """Else the next run would let the control plane wait less for the Nodes that renew as slowly as ever."""
+    failed = cluster.up(settings(nodeLoss={"leaseSeconds": 8}), failing=f"update Command activate-{WORKER}")
+    assert not failed.ok
+    refused = cluster.up(settings(nodeLoss={"leaseSeconds": 8, "graceSeconds": 8}))
+    assert not refused.ok
+    assert refused.done == []
+    assert "cluster.nodeLoss: machines are changed one after the other" in refused.text

@@ -2,13 +2,29 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from lab import backend, bring_up, fileserver, machines, network, paths, plugins, stack, sweep
+from lab import (
+    backend,
+    bring_up,
+    cluster,
+    event_log,
+    fileserver,
+    live,
+    machines,
+    network,
+    paths,
+    plugins,
+    stack,
+    stack_plan,
+    sweep,
+    timeline_page,
+)
 from lab.errors import LabError
 from lab.machines import Machine
 from lab.stack import Stack
@@ -195,7 +211,7 @@ config:
 def dev(lab: Stack, monkeypatch: pytest.MonkeyPatch) -> Stack:
     """A stack on aws, on a computer without official plugins; nothing but reading its file is allowed."""
     (paths.PROJECT / "Pulumi.dev.yaml").write_text(AWS)
-    monkeypatch.setattr(bring_up, "_plan", lambda _: SimpleNamespace())
+    monkeypatch.setattr(stack_plan, "plan_of", lambda _: SimpleNamespace())
 
     def refuse() -> None:
         raise LabError("official plugins")
@@ -238,16 +254,6 @@ def test_the_lab_is_never_asked_for_official_plugins(lab: Stack, monkeypatch: py
     bring_up.refresh(lab)
 
 
-def test_the_plan_knows_the_region_of_the_stack_file(lab: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    (paths.PROJECT / "Pulumi.dev.yaml").write_text(AWS)
-    planned: list[str] = []
-    monkeypatch.setattr(bring_up, "load_settings", lambda value, _source: value["platform"]["kind"])
-    monkeypatch.setattr(bring_up, "plan_cluster", lambda kind, *, region: planned.append(f"{kind} {region}"))
-    bring_up._plan(Stack("dev"))
-    bring_up._plan(lab)
-    assert planned == ["aws eu-central-1", "lab "]
-
-
 # What stands in the way
 
 
@@ -281,13 +287,139 @@ def test_after_a_run_that_did_not_end_well_every_machine_confirms_anew(
     assert bring_up._unconfirmed(lab) == ["urn:activate"]
 
 
-# What a run leaves to look at
+# What a run leaves, and what its picture may cost it
+
+DISTURBED = [
+    (KeyError("metadata"), "KeyError: 'metadata'"),
+    (OSError(28, "No space left on device"), "OSError: [Errno 28] No space left on device"),
+    (LabError("one line\nand another"), "LabError: one line and another"),
+    (KeyboardInterrupt(), "interrupted"),
+]
 
 
-def test_a_run_leaves_its_timeline_however_it_ended_and_one_that_never_began_leaves_none(lab: Stack) -> None:
+@dataclass
+class Run:
+    """An `up` of the lab whose engine is none.
+
+    Attributes:
+        status: how the engine ends.
+        done: what was done after it, in order.
+        plain: whether the engine was run without a table.
+    """
+
+    stack: Stack
+    status: int = 0
+    done: list[str] = field(default_factory=list)
+    plain: bool | None = None
+
+    def engine(self, chosen: Stack, _plan: object, line: list[str], *, plain: bool) -> int:
+        self.plain = plain
+        chosen.events.write_bytes(recordings.FAILED_UP.read_bytes())
+        return self.status
+
+    def note(self, what: str, gives: object = None) -> Callable[..., object]:
+        def noted(*_: object) -> object:
+            self.done.append(what)
+            return gives
+
+        return noted
+
+
+@pytest.fixture
+def run(lab: Stack, monkeypatch: pytest.MonkeyPatch) -> Run:
+    one = Run(lab)
+    monkeypatch.setattr(stack_plan, "plan_of", lambda _: SimpleNamespace())
+    monkeypatch.setattr(bring_up, "_prepare_lab", lambda *_: [])
+    monkeypatch.setattr(bring_up, "_lost_machines", lambda _: [])
+    monkeypatch.setattr(stack, "confirmable", lambda _: [])
+    monkeypatch.setattr(stack, "exported", lambda _: [])
+    monkeypatch.setattr(stack, "ensure", lambda _: None)
+    monkeypatch.setattr(live, "run", one.engine)
+    monkeypatch.setattr(stack, "save_outputs", one.note("outputs", {}))
+    monkeypatch.setattr(stack, "pending", one.note("pending", ["activate-cp-0"]))
+    monkeypatch.setattr(cluster, "wait_for_nodes", one.note("nodes"))
+    monkeypatch.setattr(cluster, "summary", one.note("summary", "the summary"))
+    return one
+
+
+def disturb(run: Run, monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    """Let the timeline fail as soon as it is drawn."""
+
+    def write(_: Stack) -> Path:
+        run.done.append("timeline")
+        raise error
+
+    monkeypatch.setattr(timeline_page, "write", write)
+
+
+@pytest.mark.parametrize(("error", "reason"), DISTURBED)
+def test_a_timeline_that_fails_costs_a_good_run_one_note_and_nothing_else(
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: BaseException,
+    reason: str,
+) -> None:
+    disturb(run, monkeypatch, error)
+    assert bring_up.up(run.stack, []) == 0
+    assert run.done == ["outputs", "nodes", "summary", "timeline"]
+    assert not run.stack.unfinished.exists()
+    said = capsys.readouterr()
+    assert said.out == "the summary\n"
+    assert said.err.splitlines()[1:] == [
+        f"no timeline of this run was drawn ({reason}); 'make timeline STACK=lab' tries again"
+    ]
+
+
+@pytest.mark.parametrize(("error", "reason"), DISTURBED)
+def test_a_timeline_that_fails_hides_no_failure_of_the_run(
+    run: Run,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: BaseException,
+    reason: str,
+) -> None:
+    disturb(run, monkeypatch, error)
+    run.status = 255
+    assert bring_up.up(run.stack, []) == 255
+    assert run.done == ["timeline", "pending"]
+    assert run.stack.unfinished.exists()
+    said = capsys.readouterr().err
+    assert said.index(reason) < said.index(
+        "The run stopped; what was done is kept.\nNot yet confirmed: activate-cp-0."
+    )
+
+
+@pytest.mark.parametrize("status", [0, 255])
+def test_a_run_leaves_its_timeline_however_it_ended(
+    run: Run, capsys: pytest.CaptureFixture[str], status: int
+) -> None:
+    run.status = status
+    assert bring_up.up(run.stack, []) == status
+    assert "activate-cp-0" in run.stack.timeline.read_text()
+    assert ("  make timeline     to see where the time went\n" in capsys.readouterr().out) is (status == 0)
+
+
+def test_a_log_of_an_unexpected_shape_breaks_no_run(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(event_log, "read", lambda _: [event_log.Heard(0, {"diagnosticEvent": {"urn": "u"}})])
+    assert bring_up.up(run.stack, []) == 0
+    assert "no timeline of this run was drawn (KeyError: 'severity')" in capsys.readouterr().err
+
+
+def test_a_run_that_never_began_leaves_no_timeline_and_no_word_of_one(
+    lab: Stack, capsys: pytest.CaptureFixture[str]
+) -> None:
     lab.folder.mkdir(parents=True)
-    bring_up._draw_timeline(lab)
+    assert bring_up._draw_timeline(lab) is False
     assert not lab.timeline.exists()
-    lab.events.write_bytes(recordings.FAILED_UP.read_bytes())
-    bring_up._draw_timeline(lab)
-    assert "activate-cp-0" in lab.timeline.read_text()
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(("arguments", "plain"), [([], False), (["--diff"], True), (["--json"], True)])
+def test_who_gives_the_engine_arguments_sees_all_that_it_prints(
+    run: Run, arguments: list[str], plain: bool
+) -> None:
+    bring_up.up(run.stack, arguments)
+    assert run.plain is plain

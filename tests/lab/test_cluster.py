@@ -2,6 +2,7 @@
 
 import subprocess
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from lab import cluster
 from lab.errors import LabError
 from lab.stack import Stack
 from tests.components.trees import lab_plan, single_plan
+from tests.lab import recordings
 
 BEGIN = datetime(2026, 11, 22, 20, 0, 0, tzinfo=UTC)
 STACK = Stack("lab")
@@ -92,3 +94,21 @@ def test_with_a_cni_of_the_operators_own_no_node_is_waited_for(monkeypatch: pyte
     monkeypatch.setattr(cluster, "kubectl", api)
     cluster.wait_for_nodes(STACK, single_plan(), set())
     assert api.asked == []
+
+
+# The summary
+
+
+def test_the_phases_of_a_run_are_told_with_their_seconds() -> None:
+    assert cluster._phases(recordings.FAILED_UP).splitlines()[0] == "    machines answer on SSH     1 to 2 s"
+
+
+@pytest.mark.parametrize("text", ['{"timestamp": 1, "diagnosticEvent": {"urn": "u"}}', '{"timestamp": "x"}'])
+def test_a_log_of_an_unexpected_shape_costs_the_summary_its_phases_only(tmp_path: Path, text: str) -> None:
+    log = tmp_path / "events.json"
+    log.write_text(text)
+    assert cluster._phases(log).startswith("    (the engine's log tells no phases: ")
+
+
+def test_a_run_without_a_log_had_nothing_to_do(tmp_path: Path) -> None:
+    assert cluster._phases(tmp_path / "events.json") == "    nothing to do"

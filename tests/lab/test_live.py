@@ -61,6 +61,7 @@ sys.exit(int(status))
 """Stands for the engine: the first events, then the others when it may end; status 255 waits for Ctrl-C."""
 
 UP = """
+import os
 import sys
 from pathlib import Path
 from types import SimpleNamespace as Plan
@@ -70,12 +71,15 @@ chosen = stack.Stack("lab")
 chosen.folder.mkdir(parents=True, exist_ok=True)
 machines = [Plan(name="cp-0"), Plan(name="cp-1")]
 engine = [sys.executable, "-c", sys.argv[2], str(chosen.events), *sys.argv[3:]]
-sys.exit(live.run(chosen, Plan(machines=machines, nodes=machines), engine))
+plan = Plan(machines=machines, nodes=machines)
+sys.exit(live.run(chosen, plan, engine, plain="HARDWAY_TEST_ARGUMENTS" in os.environ))
 """
 
 
 def environment(**more: str) -> dict[str, str]:
-    own = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "HARDWAY_PLAIN")}
+    # Width and height are the terminal's own, whatever a test runner exports.
+    left_out = ("NO_COLOR", "HARDWAY_PLAIN", "COLUMNS", "LINES")
+    own = {name: value for name, value in os.environ.items() if name not in left_out}
     return {
         **own, "TERM": "xterm-256color", "LANG": "C.UTF-8", "PYTHONPATH": str(paths.PROJECT), **more
     }  # fmt: skip
@@ -196,6 +200,12 @@ def test_who_asks_for_plain_lines_gets_the_engines_own(tmp_path: Path, asked: st
     shown = up(tmp_path, 0, **{asked: "1"})
     assert shown.lines == ["Updating (lab):", "Resources:", "    + 5 created", "", "Duration: 9s"]
     assert not (tmp_path / "stacks/lab/up.log").exists()
+
+
+def test_a_run_with_arguments_of_its_own_shows_the_engines_lines_on_a_terminal_too(tmp_path: Path) -> None:
+    shown = up(tmp_path, 0, HARDWAY_TEST_ARGUMENTS="--diff")
+    assert shown.lines == ["Updating (lab):", "Resources:", "    + 5 created", "", "Duration: 9s"]
+    assert (tmp_path / "stacks/lab/events.times.json").exists()
 
 
 def test_without_a_terminal_there_are_plain_lines_and_still_arrival_times(tmp_path: Path) -> None:

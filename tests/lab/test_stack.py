@@ -1,15 +1,17 @@
 """One stack on this computer: its generated configuration, the way in by SSH, what its state tells."""
 
 import json
+import os
 import shlex
 import stat
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from lab import paths, stack
+from lab import backend, paths, stack
 from lab.errors import LabError
 from lab.mirror import LockEntry
 from lab.stack import Stack
@@ -204,6 +206,117 @@ def test_outputs_are_kept_for_this_user_alone_and_known_hosts_go_by_name(
     assert (lab.folder / "known_hosts").read_text() == "cp-0 ssh-ed25519 AAAA\nworker-b ssh-ed25519 BBBB\n"
     files = [lab.outputs_file, lab.kubeconfig, lab.folder / "ssh_key", lab.folder / "known_hosts"]
     assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+
+
+# Files for this user alone
+
+
+def test_a_private_file_is_replaced_whole_and_never_lies_open(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text("old")
+    file.chmod(0o644)
+    reader = file.open()
+    previous = os.umask(0)
+    try:
+        stack.write_private(file, "new\n")
+    finally:
+        os.umask(previous)
+    with reader:
+        assert reader.read() == "old"
+    assert file.read_text() == "new\n"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_private_file_that_cannot_be_written_leaves_the_old_one_and_no_part_of_the_new(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "secret"
+    stack.write_private(file, "old")
+    with pytest.raises(UnicodeEncodeError):
+        stack.write_private(file, "new \udcff")
+    assert file.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_with_the_cluster_goes_all_that_tells_of_it_but_the_engines_salt(
+    lab: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outputs = {"kubeconfig": "k", "sshPrivateKey": "s", "sshHostKeys": {}}
+    monkeypatch.setattr(stack, "capture", lambda _line: json.dumps(outputs))
+    lab.write_config(ENTRIES, "172.31.0.1")
+    stack.save_outputs(lab)
+    (lab.folder / "tooling/base").mkdir(parents=True)
+    for name in (
+        "demo.json",
+        "tooling-passwords.json",
+        "tooling/base/secrets.env",
+        "events.json",
+        "events.times.json",
+        "timeline.html",
+        "up.log",
+        "unfinished",
+        ".kubeconfig.partial-of-a-killed-run",
+    ):
+        (lab.folder / name).write_text("{}")
+    lab.remove_files()
+    assert list(lab.folder.iterdir()) == [lab.config]
+    lab.remove_files()
+
+
+# Ctrl-C
+
+
+class Engine:
+    """A process that is interrupted while it is waited for, and then ends."""
+
+    def __init__(self, interrupts: int, status: int) -> None:
+        self._interrupts = interrupts
+        self._status = status
+        self.ended = False
+
+    def wait(self) -> int:
+        if self._interrupts:
+            self._interrupts -= 1
+            raise KeyboardInterrupt
+        self.ended = True
+        return self._status
+
+
+@pytest.mark.parametrize(
+    ("presses", "while_told", "status", "expected", "calls"),
+    [
+        (0, 0, 0, 0, 0),
+        (0, 0, 7, 7, 0),
+        (1, 0, 255, 130, 1),
+        (1, 0, 0, 0, 1),
+        (2, 0, 255, 130, 2),
+        (1, 1, 255, 130, 2),
+        (1, 3, 255, 130, 4),
+    ],
+)
+def test_ctrl_c_never_leaves_the_engine_alone_not_even_while_the_first_one_is_told(
+    monkeypatch: pytest.MonkeyPatch, presses: int, while_told: int, status: int, expected: int, calls: int
+) -> None:
+    engine = Engine(presses, status)
+    monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: engine)
+    monkeypatch.setattr(backend, "environment", dict)
+    told: list[None] = []
+
+    def tell() -> None:
+        told.append(None)
+        if len(told) <= while_told:
+            raise KeyboardInterrupt
+
+    try:
+        assert stack.run(["pulumi"], on_interrupt=tell) == expected
+    except KeyboardInterrupt:
+        pytest.fail("the engine was left alone")
+    assert engine.ended
+    assert len(told) == calls
+
+
+# What the state tells
 
 
 def resource(name: str, type_: str, stdout: object) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What the timeline's page tells, before a browser draws it."""
 
+import argparse
 import json
 import re
 import shutil
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from lab import __main__ as command_line
 from lab import critical_path, event_log, paths, stack, timeline_page
 from lab.errors import LabError
 from lab.event_log import Heard
@@ -160,29 +162,53 @@ def test_a_run_that_changed_nothing_does_not_ask_for_the_state(
     assert told(timeline_page.write(lab).read_text())["critical"] == []
 
 
-def test_the_page_of_a_killed_run_is_written_when_it_is_asked_for(
-    lab: Stack, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
-        monkeypatch.delenv(name, raising=False)
+def test_the_page_of_a_killed_run_is_written_when_it_is_asked_for(lab: Stack) -> None:
     assert not lab.timeline.exists()
-    assert timeline_page.open_last(lab) == lab.timeline
+    assert timeline_page.last(lab) == lab.timeline
     assert lab.timeline.exists()
 
 
-def test_where_there_is_a_display_the_page_is_opened(lab: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    opened: list[list[str]] = []
-    monkeypatch.setenv("DISPLAY", ":0")
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[str], bool]]:
+    """What was opened on a display, and whether apart from this terminal."""
+    lines: list[tuple[list[str], bool]] = []
+
+    def begin(line: list[str], *, start_new_session: bool, **files: int) -> None:
+        assert files == dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+        lines.append((line, start_new_session))
+
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
-    monkeypatch.setattr(subprocess, "run", lambda line, **_: opened.append(line))
-    path = timeline_page.open_last(lab)
-    assert opened == [["xdg-open", str(path)]]
+    monkeypatch.setattr(subprocess, "Popen", begin)
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("waited for a viewer"))
+    return lines
+
+
+def test_where_there_is_a_display_the_page_is_opened_and_nobody_waits_for_the_viewer(
+    lab: Stack, monkeypatch: pytest.MonkeyPatch, opened: list[tuple[list[str], bool]]
+) -> None:
+    timeline_page.show(lab.timeline)
+    assert opened == []
+    monkeypatch.setenv("DISPLAY", ":0")
+    timeline_page.show(lab.timeline)
+    assert opened == [(["xdg-open", str(lab.timeline)], True)]
+
+
+def test_the_path_is_told_before_a_viewer_begins(
+    lab: Stack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(command_line, "_inside", lambda _: None)
+    monkeypatch.setattr(timeline_page, "show", lambda _: told.append(capsys.readouterr().out))
+    command_line._timeline(argparse.Namespace(stack="lab"))
+    assert told == [f"{lab.timeline}\n"]
 
 
 def test_without_a_run_there_is_nothing_to_show(lab: Stack) -> None:
     lab.events.unlink()
     with pytest.raises(LabError, match=r"^stack lab: no run to show yet; run 'make up STACK=lab'$"):
-        timeline_page.open_last(lab)
+        timeline_page.last(lab)
 
 
 def test_what_is_gone_with_the_cluster_takes_its_page_along(lab: Stack) -> None:

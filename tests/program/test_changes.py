@@ -330,3 +330,44 @@ def test_a_volume_that_would_shrink_is_refused_and_one_that_grows_is_not() -> No
     assert refusals(plan_of(dev()), last_of(dev(), cp_0=sizes)) == [
         "rootVolumeGib of cp-0: 20 GiB is less than its volume's 30, and a volume never shrinks. Write 30 or more."
     ]
+
+
+def test_a_lease_and_a_grace_that_are_lowered_in_one_run_are_refused_and_in_two_are_not() -> None:
+    slow = run_program(dev(), stack="dev").exports
+    assert slow["nodeLoss"] == {"leaseSeconds": 40, "graceSeconds": 50}
+    fast = dev(nodeLoss={"leaseSeconds": 8, "graceSeconds": 8})
+    with pytest.raises(pulumi.RunError) as caught:
+        run_program(fast, stack="dev", last=lasting(slow))
+    assert str(caught.value).startswith(
+        "this run would endanger the cluster; nothing was touched.\n  Pulumi.dev.yaml: cluster.nodeLoss: machines are"
+        " changed one after the other, so the control plane would wait 8 s for Nodes that still renew a lease of"
+        " 40 s,"
+    )
+    between = run_program(dev(nodeLoss={"leaseSeconds": 8}), stack="dev", last=lasting(slow)).exports
+    assert between["nodeLoss"] == {"leaseSeconds": 8, "graceSeconds": 50}
+    last = run_program(fast, stack="dev", last=lasting(between)).exports
+    assert last["nodeLoss"] == {"leaseSeconds": 8, "graceSeconds": 8}
+    with pytest.raises(pulumi.RunError, match="that still wait 8 s would wait for Nodes"):
+        run_program(dev(), stack="dev", last=lasting(last))
+
+
+def lasting(exports: Mapping[str, Any]) -> dict[str, Any]:
+    """What the next run reads of a run's outputs."""
+    return {name: exports[name] for name in ("machines", "nodeLoss")}
+
+
+def test_a_state_that_tells_nothing_of_leases_is_no_reason_to_refuse() -> None:
+    fast = dev(nodeLoss={"leaseSeconds": 8, "graceSeconds": 8})
+    exports = run_program(fast, stack="dev", last={"machines": last_of(dev())}).exports
+    assert exports["nodeLoss"] == {"leaseSeconds": 8, "graceSeconds": 8}
+
+
+def test_a_run_is_told_of_everything_that_endangers_the_cluster_at_once() -> None:
+    value, machines, message = REFUSED["second host keys switched off"]
+    last = {"machines": machines, "nodeLoss": {"leaseSeconds": 40, "graceSeconds": 50}}
+    with pytest.raises(pulumi.RunError) as caught:
+        run_program({**value, "nodeLoss": {"leaseSeconds": 8, "graceSeconds": 8}}, stack="dev", last=last)
+    lines = str(caught.value).splitlines()
+    assert lines[1] == f"  Pulumi.dev.yaml: {message}"
+    assert lines[2].startswith("  Pulumi.dev.yaml: cluster.nodeLoss: ")
+    assert len(lines) == 3

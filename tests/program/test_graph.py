@@ -444,7 +444,7 @@ def test_what_was_applied_is_told_by_the_machines_themselves() -> None:
 
 def test_the_exports_are_exactly_these() -> None:
     exports = lab_run().exports
-    names = "applied certificates endpoint kubeconfig machines ready sshHostKeys sshPrivateKey"
+    names = "applied certificates endpoint kubeconfig machines nodeLoss ready sshHostKeys sshPrivateKey"
     assert set(exports) == set(names.split())
     assert exports["endpoint"] == "https://172.31.0.5:6443"
     assert exports["machines"]["worker-general-1"] == {

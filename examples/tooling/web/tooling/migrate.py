@@ -21,8 +21,9 @@ from tooling.store import StoreUnavailableError
 ADMIN = "admin"
 LOCK = "tooling.migrate"
 LOCK_SECONDS = 60
-WAIT_SECONDS = 120
-"""How long a database may take to answer, its very first start included; after it the orchestrator tries again."""
+WAIT_SECONDS = 600
+"""How long a database may be away; after it the orchestrator tries again. Long, since orchestrators wait ever longer
+between tries, and the site is wanted as soon as the database is back."""
 RETRY_SECONDS = 1.0
 
 _Result = TypeVar("_Result")
