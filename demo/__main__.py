@@ -25,8 +25,11 @@ def main(arguments: list[str]) -> int:
     site = Site(Client(chosen.stack))
     try:
         _require_lab(site)
-        if chosen.write and not chosen.all:
-            raise LabError("--write: docs/promises.md tells of a whole run; add --all")
+        untold = {one.key for one in ALL} - set(_kept(site)) - set(chosen.only or ())
+        if chosen.write and untold and not chosen.all:
+            raise LabError(
+                f"--write: docs/promises.md tells of every scenario; add --all, for {', '.join(sorted(untold))}"
+            )
         if chosen.remove:
             site.remove()
         else:
@@ -46,7 +49,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--stack", default="lab")
     parser.add_argument("--only", nargs="+", metavar="SCENARIO", choices=keys, help=", ".join(keys))
     parser.add_argument("--all", action="store_true", help="the scenarios that take minutes too")
-    parser.add_argument("--write", action="store_true", help="write what was seen into docs/promises.md")
+    parser.add_argument(
+        "--write",
+        action="store_true",
+        help="write what came of each scenario when it was last played on this cluster into docs/promises.md",
+    )
     parser.add_argument("--remove", action="store_true", help="take the example away instead")
     return parser
 
@@ -65,15 +72,24 @@ def _play(site: Site, only: list[str] | None, *, whole: bool, write: bool) -> No
         )
         told.append(scenario.on(site, lambda line: print(line, flush=True)))
         print(f"  ({told[-1].seconds:.0f} s)\n", flush=True)
-    results = site.client.stack.demo_results
-    results.write_text(json.dumps([asdict(one) for one in told], indent=2))
+    whole_story = _kept(site) | {one.key: one for one in told}
+    site.client.stack.demo_results.write_text(
+        json.dumps([asdict(one) for one in whole_story.values()], indent=2)
+    )
     if write:
-        page.write(told, site.client.plan)
+        page.write(list(whole_story.values()), site.client.plan)
     target = site.balancer
     print(
         f"The site stays: http://{target.host}:{target.port}/ (name {ADMIN}, password in {site.password_file})"
     )
     print("make demo ARGS=--remove takes it away; so does make down.")
+
+
+def _kept(site: Site) -> dict[str, Told]:
+    """What came of each scenario when it was last played on this cluster."""
+    results = site.client.stack.demo_results
+    told = [Told(**one) for one in json.loads(results.read_text())] if results.exists() else []
+    return {one.key: one for one in told}
 
 
 def _require_lab(site: Site) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import os
 from collections.abc import Iterable, Sequence
 
@@ -14,8 +13,8 @@ from lab import paths
 PAGE = paths.PROJECT / "docs" / "promises.md"
 HEAD = """# What an orchestrator promises, shown
 
-Written by `make demo ARGS='--all --write'` on {date}, on {processors} processors, in the lab: {machines}, and
-the example of [examples/tooling](../examples/tooling/README.md). Every line was seen in that run; a scenario that does
+Written by `make demo ARGS=--write` on {processors} processors, in the lab: {machines}, and the example of
+[examples/tooling](../examples/tooling/README.md). Every line was seen when its scenario was last played; one that does
 not hold ends the demo. Seconds are of a small, shared computer.
 
 """
@@ -29,25 +28,28 @@ def write(told: Sequence[Told], plan: ClusterPlan) -> None:
         (len(plan.load_balancers), "balancer"),
     )
     machines = ", ".join(f"{count} {name}{'' if count == 1 else 's'}" for count, name in counts)
-    PAGE.write_text(text(told, datetime.date.today(), os.cpu_count() or 1, machines))
+    PAGE.write_text(text(told, os.cpu_count() or 1, machines))
 
 
-def text(told: Sequence[Told], date: datetime.date, processors: int, machines: str) -> str:
+def text(told: Sequence[Told], processors: int, machines: str) -> str:
     """The page.
 
     Args:
         told: what came of the scenarios that were played.
-        date: of the run.
         processors: of the computer.
         machines: of the cluster, in words.
     """
     by_key = {one.key: one for one in told}
     played = [scenario for scenario in ALL if scenario.key in by_key]
     return (
-        HEAD.format(date=date.isoformat(), processors=processors, machines=machines)
+        HEAD.format(processors=processors, machines=machines)
         + "\n".join(_table(played, by_key))
         + "\n\n## Figures\n\n| measured | |\n|---|---|\n"
-        + "\n".join(f"| {name} | {value} |" for one in told for name, value in one.figures.items())
+        + "\n".join(
+            f"| {name} | {value} |"
+            for scenario in played
+            for name, value in by_key[scenario.key].figures.items()
+        )
         + "\n\n## Scenario by scenario\n\n"
         + "\n".join(line for scenario in played for line in _section(scenario, by_key[scenario.key]))
     )
@@ -73,6 +75,6 @@ def _section(scenario: Scenario, told: Told) -> list[str]:
         *(f"$ {command}" for command in told.commands),
         "```",
         "",
-        f"{told.result[:1].upper()}{told.result[1:]}. ({told.seconds:.0f} s)",
+        f"{told.result[:1].upper()}{told.result[1:]}. ({told.date}, {told.seconds:.0f} s)",
         "",
     ]

@@ -5,6 +5,7 @@ A scenario that does not hold ends the demo with what was seen. The tests in the
 
 from __future__ import annotations
 
+import datetime
 import json
 import shlex
 import time
@@ -47,6 +48,7 @@ class Told:
         result: one sentence of what was seen.
         figures: measured values by name.
         seconds: how long it took.
+        date: on which it was seen, as in ISO 8601.
     """
 
     key: str
@@ -54,6 +56,7 @@ class Told:
     result: str = ""
     figures: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
+    date: str = field(default_factory=lambda: datetime.date.today().isoformat())
 
 
 class Show:

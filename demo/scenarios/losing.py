@@ -125,7 +125,7 @@ def node_with_the_database(show: Show) -> None:
     site.wait("the database Ready", lambda: site.ready("database"), 180)
     site.wait("the page has its database", lambda: _page_has_database(show), 60)
     seconds = time.monotonic() - begin
-    show.expect("the row is there", _has_row(show, written), written)
+    show.expect("the row is there", _take_row(show, written), written)
     _wait_until_back(show, lost)
     show.figure("database's node lost and given back, to the page with its data", f"{seconds:.0f} s")
     show.result(
@@ -169,8 +169,11 @@ def _write_a_row(show: Show) -> str:
     return title
 
 
-def _has_row(show: Show, title: str) -> bool:
-    return _mariadb(show, f"SELECT COUNT(*) FROM links WHERE title = '{title}'").splitlines()[-1] == "1"
+def _take_row(show: Show, title: str) -> bool:
+    """Whether the row is there; afterwards it is not."""
+    count = _mariadb(show, f"SELECT COUNT(*) FROM links WHERE title = '{title}'").splitlines()[-1]
+    _mariadb(show, f"DELETE FROM links WHERE title = '{title}'")
+    return count == "1"
 
 
 def _why_pending(show: Show) -> str:
