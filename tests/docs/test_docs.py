@@ -100,7 +100,9 @@ def test_every_link_inside_the_project_resolves(page: Path) -> None:
 def test_no_page_names_a_registry_or_a_path_of_somebodys_machine(page: Path) -> None:
     text = page.read_text()
     assert [host for host in REGISTRIES if host in text] == []
-    assert re.findall(r"(?<![\w.~-])/(?:home|root|work|Users|tmp)/\S*", text) == []
+    # What is executed in a pod names the container's own paths.
+    own = "\n".join(line for line in text.splitlines() if not re.search(r"^\$ kubectl .* exec ", line))
+    assert re.findall(r"(?<![\w.~-])/(?:home|root|work|Users|tmp)/\S*", own) == []
 
 
 @page
