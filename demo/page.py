@@ -13,7 +13,7 @@ from lab import paths
 PAGE = paths.PROJECT / "docs" / "promises.md"
 HEAD = """# What an orchestrator promises, shown
 
-Written by `make demo ARGS=--write` on {processors} processors, in the lab: {machines}, and the example of
+Written by `make demo ARGS='--all --write'` on {processors} processors, in the lab: {machines}, and the example of
 [examples/tooling](../examples/tooling/README.md). Every line was seen when its scenario was last played; one that does
 not hold ends the demo. Seconds are of a small, shared computer.
 
@@ -75,6 +75,6 @@ def _section(scenario: Scenario, told: Told) -> list[str]:
         *(f"$ {command}" for command in told.commands),
         "```",
         "",
-        f"{told.result[:1].upper()}{told.result[1:]}. ({told.date}, {told.seconds:.0f} s)",
+        f"{told.result}. ({told.date}, {told.seconds:.0f} s)",
         "",
     ]

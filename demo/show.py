@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 import shlex
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from typing import Any
 
 from demo.site import OVERLAY, Site
 from demo.traffic import Visitors
+from lab import paths
 from lab.client import Client
 from lab.errors import LabError
 
@@ -140,7 +142,8 @@ class Show:
 
     def apply_overlay(self, name: str) -> None:
         """Make the cluster hold what an overlay says, visibly, and wait until its pods run."""
-        self._announce(f"kubectl apply -k examples/tooling/kubernetes/overlays/{name}")
+        copy = os.path.relpath(self.site.folder / "overlays" / name, paths.PROJECT)
+        self._announce(f"kubectl apply -k {copy}")
         self.site.apply(name)
         self.wait_for_rollout()
 

@@ -7,7 +7,7 @@ ALL: tuple[Scenario, ...] = (
     Scenario(
         "separate-nodes",
         Promise.SCHEDULING,
-        "The web site on one worker talks to its database on another, as the manifests say.",
+        "The web site on one worker talks to its database on another.",
         placing.web_and_database_on_separate_nodes,
     ),
     Scenario(
@@ -49,7 +49,7 @@ ALL: tuple[Scenario, ...] = (
     Scenario(
         "rolling-update",
         Promise.AVAILABILITY,
-        "A new version is rolled out, and back, without a failed request.",
+        "A new version (the same image, told another one) is rolled out, and back, without a failed request.",
         releasing.update_and_rollback,
     ),
     Scenario("scale", Promise.SCALING, "Two replicas become six, and two again, by hand.", scaling.by_hand),

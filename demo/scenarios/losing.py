@@ -129,7 +129,8 @@ def node_with_the_database(show: Show) -> None:
     _wait_until_back(show, lost)
     show.figure("database's node lost and given back, to the page with its data", f"{seconds:.0f} s")
     show.result(
-        f"{name_of(before)} waited for {lost}: a local volume is on one node only; with the node the row came back"
+        f"{name_of(before)} stayed until the taint said that nothing runs on {lost} any more, and its successor waited "
+        "for the volume there: a local one is on one node only; with the node the row came back"
     )
 
 

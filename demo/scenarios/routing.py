@@ -30,6 +30,9 @@ def spread_over_replicas(show: Show) -> None:
     """Count which replica answers through the balancer."""
     pods = {name_of(pod) for pod in show.site.ready()}
     answers: dict[str, int] = dict.fromkeys(pods, 0)
+    show.told.commands.append(
+        f"curl http://{show.site.balancer.host}:{show.site.balancer.port}/about.json   # {SPREAD_REQUESTS} times"
+    )
     show.say(
         f"    {SPREAD_REQUESTS} requests to http://{show.site.balancer.host}:{show.site.balancer.port}/about.json"
     )
@@ -57,7 +60,10 @@ def node_port_against_pod(show: Show) -> None:
         first = _requests_per_second(asker, through if number % 2 else direct)
         second = _requests_per_second(asker, direct if number % 2 else through)
         rates.append((second, first) if number % 2 else (first, second))
-    show.told.commands.append(f"wrk --threads 1 --connections 8 --duration {LOAD_SECONDS}s {through}")
+    for url in (direct, through):
+        show.told.commands.append(
+            f"wrk --threads 1 --connections 8 --duration {LOAD_SECONDS}s {url}   # in the network of {asker}"
+        )
     ratio = statistics.median(port / pod for pod, port in rates)
     show.figure("requests a second, pod itself", f"{statistics.median(pod for pod, _ in rates):.0f}")
     show.figure("requests a second, node port", f"{statistics.median(port for _, port in rates):.0f}")

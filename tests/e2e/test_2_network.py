@@ -101,7 +101,8 @@ def test_machines_listen_to_the_network_only_where_they_have_to(cluster: Cluster
     """sshd, etcd, API server and kubelet; kube-proxy's health check is for load balancers outside."""
     node = {22, 10250, 10256}
     expected = {name: node | {2379, 2380, 6443} for name in cluster.control_plane}
-    expected |= dict.fromkeys(cluster.workers, node) | {"lb-0": {22, 6443}}
+    forwarded = set(cluster.plan.network.forwarded_node_ports)
+    expected |= dict.fromkeys(cluster.workers, node) | {"lb-0": {22, 6443} | forwarded}
     for machine, ports in expected.items():
         listening = cluster.ssh(
             machine, "ss --listening --tcp --numeric --no-header | awk '{print $4}'"
