@@ -19,7 +19,7 @@ def test_every_scenario_that_was_played_has_a_row_a_figure_and_a_section() -> No
             f"seen: {scenario.key} |" in text
         )
         assert f"| figure of {scenario.key} | 7 s |" in text
-        seen = f"Seen: {scenario.key}. (2026-11-23, 3 s)"
+        seen = f"seen: {scenario.key}. (2026-11-23, 3 s)"
         assert f"### {scenario.sentence}\n\n```\n$ kubectl show {scenario.key}\n```\n\n{seen}\n" in text
 
 
