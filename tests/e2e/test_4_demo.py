@@ -10,6 +10,7 @@ import pytest
 from demo.scenarios import ALL, losing
 from demo.show import Promise, Scenario, Show, Told
 from demo.site import Site
+from lab.client import wait_for
 from tests.e2e.cluster import Cluster
 
 LEASE, GRACE = {"leaseSeconds": 8}, {"graceSeconds": 8}
@@ -46,6 +47,7 @@ def test_replicas_come_back_with_the_faster_node_settings_too(site: Site, own_se
         own_settings.write_settings(nodeLoss=loss)
         own_settings.up()
     site.wait_until_well()
+    _wait_for_a_leader(own_settings)
     told = Told("node-dies")
     losing.lose(Show(site, told, print), within=90, by="the faster node settings")
     own_settings.figures.update(told.figures)
@@ -53,3 +55,14 @@ def test_replicas_come_back_with_the_faster_node_settings_too(site: Site, own_se
         own_settings.write_settings(nodeLoss=loss)
         own_settings.up()
     site.wait_until_well()
+
+
+def _wait_for_a_leader(cluster: Cluster) -> None:
+    """A controller manager that was restarted while it led is followed only when its lease of 15 s is over."""
+
+    def renewed() -> str:
+        lease = cluster.get("lease", "kube-controller-manager", "--namespace=kube-system")
+        return str(lease["spec"]["renewTime"])
+
+    before = renewed()
+    wait_for("a controller manager that leads", lambda: renewed() != before, 60)
