@@ -20,6 +20,8 @@ def by_hand(show: Show) -> None:
     # Else it would put its own number in the place of ours.
     show.kubectl("delete", "horizontalpodautoscaler", "web")
     try:
+        # It may have added some for what was shown before.
+        _shrink(show)
         _scale(show)
     finally:
         show.apply_overlay(OVERLAY)
@@ -34,8 +36,7 @@ def _scale(show: Show) -> None:
         answered: set[str] = set()
         show.site.wait("all six have answered", lambda: _ask(show, answered) and len(answered) == MANY, 60)
         show.kubectl("get", "pods", "--selector=app.kubernetes.io/name=web", "--output=wide")
-        show.kubectl("scale", "deployment/web", f"--replicas={REPLICAS}")
-        show.site.wait("two replicas", lambda: len(show.site.pods()) == REPLICAS)
+        _shrink(show)
         time.sleep(3)
     show.expect_served(visitors)
     show.figure("2 to 6 replicas Ready", f"{seconds:.1f} s")
@@ -43,6 +44,11 @@ def _scale(show: Show) -> None:
     show.result(
         f"six replicas after {seconds:.1f} s, each of them answered; then two again, and no request failed"
     )
+
+
+def _shrink(show: Show) -> None:
+    show.kubectl("scale", "deployment/web", f"--replicas={REPLICAS}")
+    show.site.wait("two replicas", lambda: len(show.site.pods()) == REPLICAS)
 
 
 def _ask(show: Show, answered: set[str]) -> bool:
