@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from config import versions
-from lab import archives, artifacts, builds, go, mirror, paths, scratch
+from lab import archives, artifacts, builds, go, layers, mirror, paths, scratch
+from lab.dockerfile import SEARCH_PATH
 from lab.errors import LabError
 
-SEARCH_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 ACCOUNTS = "root:x:0:0:root:/root:/sbin/nologin\nnonroot:x:65532:65532:nonroot:/home/nonroot:/sbin/nologin\n"
 GROUPS = "root:x:0:\nnonroot:x:65532:\n"
@@ -92,7 +92,10 @@ def order(name: str) -> artifacts.Order:
     def build(target: Path) -> None:
         with scratch.folder(f"image-{name}") as folder:
             program = _program(recipe.program, image.version, folder) if recipe.program else None
-            _write_image(image.reference, recipe, arch, _layer(recipe, program), target)
+            layer = _layer(recipe, program)
+            (folder / "layer.tar").write_bytes(layer)
+            config = json.dumps(_config(recipe, arch, layer), sort_keys=True).encode()
+            layers.write_image(target, image.reference, config, [folder / "layer.tar"])
 
     return artifacts.Order(image.key(arch), image.file_name(), build, _recipe_digest(recipe))
 
@@ -158,17 +161,6 @@ def _static_busybox() -> Path:
         if path.is_file() and b"/lib64/ld-linux" not in path.read_bytes():
             return path
     raise LabError("busybox: no static one on this computer; `apt-get install busybox-static` brings it")
-
-
-def _write_image(reference: str, recipe: ImageRecipe, arch: str, layer: bytes, target: Path) -> None:
-    layer_name = f"{hashlib.sha256(layer).hexdigest()}/layer.tar"
-    config = json.dumps(_config(recipe, arch, layer), sort_keys=True).encode()
-    config_name = f"{hashlib.sha256(config).hexdigest()}.json"
-    manifest = [{"Config": config_name, "RepoTags": [reference], "Layers": [layer_name]}]
-    with tarfile.open(target, mode="w", format=tarfile.GNU_FORMAT) as archive:
-        archives.add_bytes(archive, config_name, config)
-        archives.add_bytes(archive, layer_name, layer)
-        archives.add_bytes(archive, "manifest.json", json.dumps(manifest).encode())
 
 
 def _config(recipe: ImageRecipe, arch: str, layer: bytes) -> dict[str, object]:

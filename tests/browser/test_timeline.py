@@ -14,17 +14,6 @@ from tests.lab import recordings
 
 # Root and Linux, as the lab: the browser is a Debian package, which `make test` installs and `make check` does without.
 pytestmark = pytest.mark.lab
-CHAIN = [
-    "bridge",
-    "machine-cp-0",
-    "prepare-cp-0",
-    "activate-cp-0",
-    "activate-cp-1",
-    "activate-cp-2",
-    "activate-worker-general-0",
-    "activate-worker-general-1",
-    "ready",
-]
 
 
 @pytest.fixture(scope="module")
@@ -98,11 +87,11 @@ def test_phases_tell_when_and_how_much_work(first: Page) -> None:
 
 def test_the_critical_path_is_a_staircase_of_its_steps(first: Page) -> None:
     chart = first.locator("#critical")
-    assert names(chart) == [f"{number}{name}" for number, name in enumerate(CHAIN, 1)]
+    assert names(chart) == [f"{number}{name}" for number, name in enumerate(recordings.CHAIN, 1)]
     boxes = [one.bounding_box() for one in chart.locator(".bar").all()]
     lefts = [box["x"] for box in boxes if box]
     assert lefts == sorted(lefts)
-    assert len(lefts) == len(CHAIN)
+    assert len(lefts) == len(recordings.CHAIN)
 
 
 def test_groups_are_components_or_machines(first: Page) -> None:
@@ -134,7 +123,7 @@ def test_a_bar_lies_where_its_seconds_are(first: Page) -> None:
 def test_only_the_critical_path_is_left_when_that_is_asked_for(first: Page) -> None:
     first.get_by_label("Critical path only").check()
     rows = first.locator("#resources .member .name").all_inner_texts()
-    assert sorted(rows) == sorted(CHAIN)
+    assert sorted(rows) == sorted(recordings.CHAIN)
 
 
 def test_the_pointer_shows_what_a_bar_stands_for(first: Page) -> None:

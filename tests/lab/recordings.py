@@ -23,6 +23,18 @@ MACHINES = {
     "worker-general-1": True,
 }
 """The machines of the first run, and whether each became a Node."""
+CHAIN = [
+    "bridge",
+    "machine-cp-0",
+    "prepare-cp-0",
+    "activate-cp-0",
+    "activate-cp-1",
+    "activate-cp-2",
+    "activate-worker-general-0",
+    "activate-worker-general-1",
+    "ready",
+]
+"""The critical path of the first run."""
 
 
 def heard(log: Path, until: float = float("inf")) -> list[Heard]:

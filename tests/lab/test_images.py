@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from config import versions
-from lab import images, mirror, paths, publishers
+from lab import dockerfile, images, mirror, paths, publishers
 from lab.errors import LabError
 
 
@@ -77,7 +77,7 @@ def test_an_image_is_the_same_whenever_it_is_made(name: str) -> None:
 )
 def test_an_image_starts_as_upstreams_does(name: str, start: dict[str, Any]) -> None:
     _, config, _, _ = contents(name)
-    common = {"Env": [images.SEARCH_PATH], "WorkingDir": "/"}
+    common = {"Env": [dockerfile.SEARCH_PATH], "WorkingDir": "/"}
     assert config["config"] == common | start
 
 
