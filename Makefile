@@ -7,7 +7,7 @@ LAB   := python3 -m lab
 TOOLS := $(LAB) tools
 PYTHON_ONLY := $(LAB) tools --python
 RUN   := .venv/bin/python -m
-TYPED := config components lab bench workstation policy demo examples/tooling/web/tooling __main__.py
+TYPED := config components lab operations bench workstation policy demo examples/tooling/web/tooling __main__.py
 
 .DEFAULT_GOAL := help
 .PHONY: help up down preview nodes ssh kubeconfig env doctor ami cost policy graph timeline
