@@ -11,6 +11,7 @@ TYPED := config components lab operations bench workstation policy demo examples
 
 .DEFAULT_GOAL := help
 .PHONY: help up down preview nodes ssh kubeconfig env doctor ami cost policy graph timeline
+.PHONY: verify repair
 .PHONY: demo check test golden bench soak lock clean clean-artifacts
 
 help: ## show this
@@ -27,6 +28,12 @@ preview: ## show what `up` would change, file by file and line by line (FULL=1: 
 
 timeline: ## show where the time of the last `up` went: a page, opened where there is a display
 	@$(LAB) timeline --stack $(STACK)
+
+verify: ## compare every machine with what the state says of it; changes nothing (JSON=1: for machines)
+	@python3 -m operations verify --stack $(STACK) $(if $(JSON),--json) $(ARGS)
+
+repair: ## verify, show which steps would put the drift right, and do it (YES=1: without asking)
+	@python3 -m operations repair --stack $(STACK) $(if $(YES),--yes) $(ARGS)
 
 nodes: ## print the machines: name, role, address
 	@$(LAB) nodes --stack $(STACK)

@@ -13,7 +13,10 @@ from lab import paths, tools
 from lab.errors import LabError
 from workstation import stack_text
 
-COMMANDS: dict[str, str] = {}
+COMMANDS: dict[str, str] = {
+    "verify": "compare every machine with what the state says of it; changes nothing",
+    "repair": "verify, then repeat exactly the steps of the machines that differ",
+}
 """Command by name, with the text of its help; the module of that name in this package has `arguments(parser)` and
 `run(stack, chosen) -> int`."""
 

@@ -5,17 +5,15 @@ never ran before is started without waiting, since its peers come later in the c
 only while the cluster can spare it, and waited for.
 """
 
-import json
 import os
-import ssl
 import urllib.error
-import urllib.request
 from datetime import UTC, datetime
 from fnmatch import fnmatch
 from typing import Any
 
-from components.agent import clock, etcd, files, units
+from components.agent import clock, etcd, files, running, units
 from components.agent.evidence import Failure, say, wait_until
+from components.agent.kubelet_api import get as _get
 from components.agent.lock import machine_lock
 
 READY_SECONDS = 120.0
@@ -81,7 +79,10 @@ def _touches_critical_unit(bundle: dict[str, Any]) -> bool:
     critical = [unit for name in bundle["units"] if (unit := units.parse(name, texts[name])).critical]
     patterns = [pattern for unit in critical for pattern in unit.restart_on]
     was = units.recorded()
-    changed_before = any(units.inputs_digest(unit) != was.get(unit.name) for unit in critical)
+    changed_before = any(
+        units.inputs_digest(unit) != was.get(unit.name) or running.runs_another_file(unit)
+        for unit in critical
+    )
     return changed_before or any(fnmatch(path, pattern) for path in paths for pattern in patterns)
 
 
@@ -98,13 +99,23 @@ def _apply(bundle: dict[str, Any]) -> list[str]:
     # Not in prepare, which touches nothing that runs. Before any restart: what restarts may need what these hold.
     units.stop_withdrawn(PREPARED_UNITS)
     files.make_folders(bundle["folders"])
+    changes = running.changed_at(files.differing(bundle["files"], bundle["links"]))
     changed = files.apply(bundle["files"])
     changed += files.switch_links(bundle["links"])
     healthy, rejoined = _join_etcd(bundle) if bundle.get("etcd") else ([], False)
     units.enable(names)
     own = [units.read(name) for name in names]
     due = units.due(own, was)
-    due += [unit for unit in own if unit not in due and _has_lost_its_node(bundle, unit)]
+    due += [
+        unit
+        for unit in own
+        if unit not in due
+        and (
+            _has_lost_its_node(bundle, unit)
+            or running.runs_another_file(unit)
+            or running.read_what_changed(unit, changes)
+        )
+    ]
     waited = [unit for unit in due if unit.name in was or (rejoined and unit.critical)]
     if not _is_alive(bundle, healthy):
         waited = []
@@ -205,11 +216,3 @@ def _node_is_ready(name: str, api: str, since: datetime) -> bool:
         return False
     ready = any(c["type"] == "Ready" and c["status"] == "True" for c in node["status"]["conditions"])
     return ready and datetime.fromisoformat(lease["spec"]["renewTime"]) > since
-
-
-def _get(url: str) -> dict[str, Any]:
-    pki = "/etc/kubernetes/pki"
-    context = ssl.create_default_context(cafile=f"{pki}/ca.crt")
-    context.load_cert_chain(f"{pki}/kubelet-client.crt", f"{pki}/kubelet-client.key")
-    with urllib.request.urlopen(url, timeout=5, context=context) as answer:
-        return dict(json.load(answer))

@@ -1,12 +1,14 @@
 """Artifacts into versioned folders, each checked against its sha256 before anything can use it.
 
 A folder `/opt/hardway/<name>/<version>/` is complete or absent: it is filled beside and renamed, and holds
-the digest that it was made from. Folders of other versions stay; what runs is never touched.
+the digest that it was made from and those of its files. Folders of other versions stay. What runs is never touched,
+unless its file is no longer the one that was staged: then that file alone is replaced, in one step.
 """
 
 import errno
 import hashlib
 import http.client
+import json
 import os
 import shutil
 import tarfile
@@ -21,6 +23,8 @@ from components.agent.evidence import Failure, say
 ROOT = "/opt/hardway"
 CHUNK = 1 << 20
 ATTEMPTS = 4
+RECORD = ".files.json"
+"""In each folder: sha256 and mode of the files that staging put there, by name."""
 
 
 def stage(artifacts: list[dict[str, Any]]) -> int:
@@ -42,11 +46,47 @@ def folder(artifact: dict[str, Any]) -> str:
 
 
 def _present(artifact: dict[str, Any]) -> bool:
+    if not _is_of(artifact):
+        return False
+    wrong = damaged(folder(artifact))
+    if wrong:
+        say(
+            f"{artifact['name']} {artifact['version']} is fetched anew: {', '.join(wrong)} is not what was staged"
+        )
+    return not wrong and os.path.exists(f"{folder(artifact)}/{RECORD}")
+
+
+def _is_of(artifact: dict[str, Any]) -> bool:
+    """Whether the folder was made from the wanted file."""
     try:
         with open(f"{folder(artifact)}/.sha256") as recorded:
             return recorded.read().strip() == str(artifact["sha256"])
     except OSError:
         return False
+
+
+def staged_files(where: str) -> dict[str, dict[str, Any]]:
+    """sha256 and mode of each file as staging recorded them; nothing of a folder without a record."""
+    try:
+        with open(f"{where}/{RECORD}") as recorded:
+            return dict(json.load(recorded))
+    except (OSError, ValueError):
+        return {}
+
+
+def damaged(where: str) -> list[str]:
+    """Names of files in a folder that are gone or no longer what staging put there."""
+    return [name for name, file in staged_files(where).items() if look(f"{where}/{name}") != file]
+
+
+def look(path: str) -> dict[str, Any] | None:
+    """sha256 and mode of a file; None of one that is not there."""
+    try:
+        with open(path, "rb") as file:
+            mode = os.fstat(file.fileno()).st_mode & 0o7777
+            return {"sha256": hashlib.file_digest(file, "sha256").hexdigest(), "mode": mode}
+    except OSError:
+        return None
 
 
 def _bring(artifact: dict[str, Any]) -> None:
@@ -66,8 +106,12 @@ def _bring(artifact: dict[str, Any]) -> None:
         _unpack(artifact, archive, new)
         with open(f"{new}/.sha256", "w") as recorded:
             recorded.write(found)
-        shutil.rmtree(folder(artifact), ignore_errors=True)
-        os.rename(new, folder(artifact))
+        _record(new)
+        if _is_of(artifact):
+            _mend(new, folder(artifact))
+        else:
+            shutil.rmtree(folder(artifact), ignore_errors=True)
+            os.rename(new, folder(artifact))
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
@@ -77,6 +121,20 @@ def _bring(artifact: dict[str, Any]) -> None:
     finally:
         shutil.rmtree(new, ignore_errors=True)
     say(f"staged {artifact['name']} {artifact['version']}")
+
+
+def _record(where: str) -> None:
+    """Write down what lies in a folder, so that a later look can tell what has become of it."""
+    names = sorted(name for name in os.listdir(where) if not name.startswith("."))
+    with open(f"{where}/{RECORD}", "w") as record:
+        json.dump({name: look(f"{where}/{name}") for name in names}, record, indent=1)
+
+
+def _mend(new: str, where: str) -> None:
+    """Replace what differs in a folder that stays, a file at a time: what runs from the others goes on."""
+    for name in sorted(os.listdir(new)):
+        if look(f"{new}/{name}") != look(f"{where}/{name}"):
+            os.replace(f"{new}/{name}", f"{where}/{name}")
 
 
 def _download(url: str, target: str) -> str:

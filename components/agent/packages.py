@@ -33,6 +33,16 @@ def install(wanted: list[str]) -> None:
     Raises:
         Failure: the package manager fails, or somebody else holds its locks for longer than `LOCK_SECONDS`.
     """
+    lacking = missing(wanted)
+    if not lacking:
+        return
+    say(f"installing packages: {' '.join(lacking)}")
+    _apt("update", seconds=300)
+    _apt("install", "--no-install-recommends", *lacking, seconds=600)
+
+
+def missing(wanted: list[str]) -> list[str]:
+    """The packages among these that are not installed."""
     listed = subprocess.run(
         ["dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\n", *wanted],
         capture_output=True,
@@ -40,12 +50,7 @@ def install(wanted: list[str]) -> None:
         timeout=60,
         check=False,
     ).stdout
-    missing = [package for package in wanted if f"{package} installed\n" not in listed]
-    if not missing:
-        return
-    say(f"installing packages: {' '.join(missing)}")
-    _apt("update", seconds=300)
-    _apt("install", "--no-install-recommends", *missing, seconds=600)
+    return [package for package in wanted if f"{package} installed\n" not in listed]
 
 
 def _apt(*words: str, seconds: float) -> None:

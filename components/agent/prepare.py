@@ -39,7 +39,24 @@ def run(bundle: dict[str, Any]) -> dict[str, Any]:
     say(f"prepared: {fetched} of {len(bundle['artifacts'])} artifacts fetched")
     # Among the facts, since activate runs again when they change: the kubelet reads a drop-in at its start only.
     identity = {} if provider is None else {"provider_id": provider}
-    return {"system": system, "identity": bundle["identity"], "facts": asdict(facts) | identity}
+    return {
+        "system": system,
+        "identity": bundle["identity"],
+        "facts": asdict(facts) | identity,
+        # Into the state, where `verify` finds them: an archive's digest says nothing of the files in it.
+        "members": _members(bundle["artifacts"]),
+    }
+
+
+def _members(artifacts: list[dict[str, Any]]) -> dict[str, dict[str, str]]:
+    """sha256 of each file that came out of an archive, by the archive's folder."""
+    found = {}
+    for artifact in artifacts:
+        files = downloads.staged_files(downloads.folder(artifact))
+        digests = {name: str(file["sha256"]) for name, file in files.items()}
+        if "reference" not in artifact and set(digests.values()) != {artifact["sha256"]}:
+            found[downloads.folder(artifact)] = digests
+    return found
 
 
 def _check_architecture(wanted: str) -> None:
