@@ -24,8 +24,8 @@ from lab import (
     network,
     paths,
     plugins,
+    previewed,
     progress,
-    review,
     stack,
     stack_plan,
     sweep,
@@ -329,5 +329,4 @@ def preview(chosen: stack.Stack, arguments: list[str], *, whole: bool) -> int:
     if chosen.is_lab:
         chosen.write_config(_entries(plan), str(plan.network.gateway))
     stack.ensure(chosen)
-    line = stack.command(chosen, "preview", "--diff", *arguments)
-    return stack.run(line) if whole else stack.run_filtered(line, review.changed_only)
+    return previewed.show(chosen, plan, arguments, whole=whole)

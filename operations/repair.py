@@ -88,8 +88,9 @@ def _refuse_unfinished(chosen: stack.Stack) -> None:
 def _refuse_pending(chosen: stack.Stack, pending: list[str]) -> None:
     if pending:
         raise LabError(
-            f"{chosen.source.name} asks for what was not applied yet ({', '.join(pending)}); a repair would bring some of"
-            f" it to some machines. 'make up STACK={chosen.name}' first, or take the change back. Nothing was touched"
+            f"{chosen.source.name} asks for what was not applied yet ({', '.join(pending)}); a repair would bring"
+            f" some of it to some machines. 'make up STACK={chosen.name}' first, or take the change back. Nothing was"
+            " touched"
         )
 
 

@@ -47,10 +47,26 @@ def describe(pods: list[Object], budgets: list[Object]) -> list[str]:
     return [f"{name_of(pod)}: {_reason(pod, budgets)}" for pod in movable(pods)]
 
 
+def held(pods: list[Object], budgets: list[Object]) -> list[str]:
+    """One line for each movable pod that a budget would not let go now.
+
+    Args:
+        pods: all pods of a Node.
+        budgets: all PodDisruptionBudgets.
+    """
+    reasons = {name_of(pod): _hold(pod, budgets) for pod in movable(pods)}
+    return [f"{name}: {reason}" for name, reason in reasons.items() if reason]
+
+
 def _reason(pod: Object, budgets: list[Object]) -> str:
     if pod["metadata"].get("deletionTimestamp"):
         grace = pod["metadata"].get("deletionGracePeriodSeconds", 0)
         return f"was evicted and has not ended yet (it may take {grace} s)"
+    return _hold(pod, budgets) or "was not evicted yet"
+
+
+def _hold(pod: Object, budgets: list[Object]) -> str:
+    """Why no eviction of a pod would be granted now; empty where one would."""
     matching = [budget for budget in budgets if selects(budget, pod)]
     if len(matching) > 1:
         names = ", ".join(name_of(budget) for budget in matching)
@@ -62,7 +78,7 @@ def _reason(pod: Object, budgets: list[Object]) -> str:
                 f"PodDisruptionBudget {name_of(budget)} allows {status.get('disruptionsAllowed', 0)} disruptions "
                 f"({status.get('currentHealthy', 0)} healthy, {status.get('desiredHealthy', 0)} wanted)"
             )
-    return "was not evicted yet"
+    return ""
 
 
 def selects(budget: Object, pod: Object) -> bool:

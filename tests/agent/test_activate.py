@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from components.agent import activate, clock, etcd, files, units
+from components.agent import activate, clock, etcd, files, running, units
 from components.agent.evidence import Failure
 from components.agent.units import Unit
 
@@ -39,6 +39,8 @@ class Machine:
         inactive: units that do not run.
         broken: units that do not become healthy.
         withdrawn: units that run and whose files prepare has taken away.
+        replaced: units whose process runs another file than the one that lies there.
+        started_at: when units were started, in seconds since 1970.
     """
 
     root: Path
@@ -53,6 +55,8 @@ class Machine:
     inactive: set[str] = field(default_factory=set)
     broken: set[str] = field(default_factory=set)
     withdrawn: set[str] = field(default_factory=set)
+    replaced: set[str] = field(default_factory=set)
+    started_at: dict[str, float] = field(default_factory=dict)
 
     def bundle(self, *, role: str = "control-plane", config: str = "1", **units_: str) -> dict[str, Any]:
         """A bundle with one file for each unit; `units_` maps unit to its extra words."""
@@ -142,6 +146,8 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setattr(clock, "check", made.note("clock"))
     monkeypatch.setattr(activate, "_wait_for_node", made.note("node is ready"))
     monkeypatch.setattr(activate, "_get", no_api)
+    monkeypatch.setattr(running, "runs_another_file", lambda unit: unit.name in made.replaced)
+    monkeypatch.setattr(running, "_started_at", lambda name: made.started_at.get(name, 0.0))
     monkeypatch.setattr(etcd, "healthy_members", lambda _members: list(made.healthy))
     monkeypatch.setattr(etcd, "join", made.join)
     monkeypatch.setattr(etcd, "hand_over", made.note("hand over"))
@@ -479,3 +485,36 @@ def test_a_new_version_is_a_switched_link_that_its_unit_restarts_on(machine: Mac
     machine.events.clear()
     assert activate.run(bundle("2"))["restarted"] == ["kubelet.service"]
     assert machine.events == ["clock", "enable", "restart kubelet.service", "node is ready"]
+
+
+def test_a_unit_whose_binary_was_put_right_restarts_although_no_input_of_its_changed(
+    machine: Machine,
+) -> None:
+    machine.healthy = list(NAMES)
+    activate.run(control_plane(machine))
+    machine.events.clear()
+    machine.replaced = {"kube-apiserver.service"}
+    assert activate.run(control_plane(machine))["restarted"] == ["kube-apiserver.service"]
+
+
+def test_a_binary_that_was_put_right_takes_no_vote_away(machine: Machine) -> None:
+    machine.healthy = list(NAMES)
+    activate.run(control_plane(machine))
+    machine.replaced, machine.healthy = {"etcd.service"}, ["cp-0", "cp-1"]
+    with pytest.raises(Failure, match="cp-2 is not healthy"):
+        activate.run(control_plane(machine))
+
+
+@pytest.mark.parametrize(
+    ("started", "restarted"), [(60, ["kubelet.service"]), (-60, [])], ids=["since", "before"]
+)
+def test_what_somebody_changed_restarts_the_unit_only_if_it_was_started_since(
+    machine: Machine, started: int, restarted: list[str]
+) -> None:
+    machine.healthy = list(NAMES)
+    activate.run(control_plane(machine))
+    changed = machine.root / "etc/kubelet.service.conf"
+    changed.write_text("by hand")
+    machine.started_at = {"kubelet.service": changed.stat().st_ctime + started}
+    assert activate.run(control_plane(machine))["restarted"] == restarted
+    assert changed.read_text() == "kubelet.service 1"

@@ -136,7 +136,7 @@ def test_another_digest_for_the_same_version_is_fetched_anew(publisher: Publishe
     FILES["rebuilt"] = b"built again"
     downloads.stage([publisher.artifact("kubelet", "rebuilt")])
     assert (root / "kubelet/1.2.3/kubelet").read_bytes() == b"built again"
-    assert listing(root) == ["kubelet/1.2.3/.sha256", "kubelet/1.2.3/kubelet"]
+    assert listing(root) == ["kubelet/1.2.3/.files.json", "kubelet/1.2.3/.sha256", "kubelet/1.2.3/kubelet"]
 
 
 def test_another_build_of_the_same_version_lies_beside_the_one_that_runs(
@@ -158,7 +158,8 @@ def test_another_version_leaves_the_one_that_runs_alone(publisher: Publisher, ro
 
 def test_only_the_wanted_binaries_of_an_archive_are_taken(publisher: Publisher, root: Path) -> None:
     downloads.stage([publisher.artifact("etcd", "etcd.tgz", binaries=["etcd", "etcdctl"])])
-    assert listing(root) == ["etcd/1.2.3/.sha256", "etcd/1.2.3/etcd", "etcd/1.2.3/etcdctl"]
+    names = (".files.json", ".sha256", "etcd", "etcdctl")
+    assert listing(root) == [f"etcd/1.2.3/{name}" for name in names]
     assert (root / "etcd/1.2.3/etcdctl").read_bytes() == b"the client"
     assert (root / "etcd/1.2.3/etcd").stat().st_mode & 0o777 == 0o755
 
@@ -167,7 +168,9 @@ def test_all_files_of_an_archive_can_be_wanted_and_links_are_never_followed(
     publisher: Publisher, root: Path
 ) -> None:
     downloads.stage([publisher.artifact("cni", "etcd.tgz", binaries=["*"])])
-    assert listing(root) == [f"cni/1.2.3/{name}" for name in (".sha256", "README", "etcd", "etcdctl")]
+    assert listing(root) == [
+        f"cni/1.2.3/{name}" for name in (".files.json", ".sha256", "README", "etcd", "etcdctl")
+    ]
 
 
 def test_an_archive_that_lacks_a_binary_is_refused_by_its_name(publisher: Publisher, root: Path) -> None:
@@ -272,4 +275,45 @@ def test_leftovers_of_a_killed_run_are_thrown_away(publisher: Publisher, root: P
     (root / "kubelet/1.2.3.new/half").write_text("x")
     (root / "kubelet/1.2.3").mkdir()
     downloads.stage([publisher.artifact("kubelet", "kubelet")])
-    assert listing(root) == ["kubelet/1.2.3/.sha256", "kubelet/1.2.3/kubelet"]
+    assert listing(root) == ["kubelet/1.2.3/.files.json", "kubelet/1.2.3/.sha256", "kubelet/1.2.3/kubelet"]
+
+
+def test_a_replaced_binary_is_fetched_anew_and_its_neighbours_stay_the_files_they_were(
+    publisher: Publisher, root: Path
+) -> None:
+    artifact = publisher.artifact("etcd", "etcd.tgz", binaries=["etcd", "etcdctl"])
+    downloads.stage([artifact])
+    folder = root / "etcd/1.2.3"
+    kept = (folder / "etcdctl").stat().st_ino
+    (folder / "etcd").write_bytes(b"somebody else's")
+    assert downloads.damaged(str(folder)) == ["etcd"]
+    assert downloads.stage([artifact]) == 1
+    assert (folder / "etcd").read_bytes() == b"the server"
+    assert (folder / "etcdctl").stat().st_ino == kept
+    assert downloads.damaged(str(folder)) == []
+
+
+@pytest.mark.parametrize("harm", ["removed", "not executable"])
+def test_a_binary_that_is_gone_or_cannot_be_run_is_fetched_anew(
+    publisher: Publisher, root: Path, harm: str
+) -> None:
+    artifact = publisher.artifact("kubelet", "kubelet")
+    downloads.stage([artifact])
+    path = root / "kubelet/1.2.3/kubelet"
+    path.unlink() if harm == "removed" else path.chmod(0o644)
+    assert downloads.stage([artifact]) == 1
+    assert path.read_bytes() == FILES["kubelet"]
+    assert path.stat().st_mode & 0o777 == 0o755
+
+
+def test_a_folder_of_an_earlier_release_gets_its_record_and_keeps_its_files(
+    publisher: Publisher, root: Path
+) -> None:
+    artifact = publisher.artifact("kubelet", "kubelet")
+    downloads.stage([artifact])
+    folder = root / "kubelet/1.2.3"
+    was = (folder / "kubelet").stat().st_ino
+    (folder / ".files.json").unlink()
+    assert downloads.stage([artifact]) == 1
+    assert (folder / "kubelet").stat().st_ino == was
+    assert downloads.staged_files(str(folder)) == {"kubelet": {"sha256": artifact["sha256"], "mode": 0o755}}

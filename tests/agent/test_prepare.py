@@ -75,7 +75,23 @@ def test_cloud_init_comes_first_and_users_are_there_before_the_disks_that_they_o
 def test_a_machine_outside_of_a_cloud_reports_the_facts_that_it_always_did(order: list[str]) -> None:
     told = prepare.run(bundle(node=False))
     assert order[4] == "0 disks"
-    assert told == {"system": "debian 12", "identity": "i", "facts": asdict(FACTS)}
+    assert told == {"system": "debian 12", "identity": "i", "facts": asdict(FACTS), "members": {}}
+
+
+def test_what_came_out_of_archives_is_told_by_digest_and_nothing_of_single_files_and_images(
+    order: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    staged = {
+        "/opt/crictl": {"crictl": {"sha256": "c1", "mode": 0o755}},
+        "/opt/kubelet": {"kubelet": {"sha256": "k", "mode": 0o755}},
+    }
+    monkeypatch.setattr(downloads, "staged_files", lambda folder: staged.get(folder, {}))
+    entries = [
+        {"name": "crictl", "folder": "/opt/crictl", "sha256": "archive"},
+        {"name": "kubelet", "folder": "/opt/kubelet", "sha256": "k"},
+        {"name": "image-pause", "folder": "/opt/pause", "sha256": "p", "reference": "pause:1"},
+    ]
+    assert prepare.run(bundle(node=False, artifacts=entries))["members"] == {"/opt/crictl": {"crictl": "c1"}}
 
 
 def test_a_clouds_identity_is_a_fact_so_that_activate_runs_when_it_changes(order: list[str]) -> None:

@@ -1,0 +1,275 @@
+"""What a previewed run would disturb, in one paragraph: which machine restarts what, who is drained, in which order.
+
+Pure: the engine's plan and the state's resources in, sentences out. Restarts are judged by the units' own sections, as
+the agent judges them on the machine (`components.agent.units`); what only a machine finds out while it is prepared, and
+another build of the same version, is not known here.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from pathlib import PurePosixPath
+from typing import Any
+
+from components.agent import units
+from config.plan import ClusterPlan
+
+WIDTH = 110
+_CONFIG = "hardway:index:NodeConfig"
+_MAKERS = ("command:local:Command::machine-", "aws:ec2/instance:Instance::machine-")
+_GONE = ("delete", "discard")
+_ANEW = ("replace", "create-replacement", "delete-replaced")
+
+
+@dataclass(frozen=True)
+class Restarts:
+    """What one machine would restart and reload, by the units' names without `.service`."""
+
+    restarted: tuple[str, ...] = ()
+    reloaded: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Disturbance:
+    """What a run would do to machines that are there, by their names.
+
+    Attributes:
+        restarts: machines whose units restart.
+        drained: machines whose pods have to go while the machine stays.
+        anew: machines that are made anew, drained before where they run pods.
+        removed: machines that go, drained before where they run pods.
+    """
+
+    restarts: Mapping[str, Restarts] = field(default_factory=dict)
+    drained: tuple[str, ...] = ()
+    anew: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+
+    @property
+    def leaving(self) -> tuple[str, ...]:
+        """Machines whose pods have to go somewhere else."""
+        return (*self.drained, *self.anew, *self.removed)
+
+    def __bool__(self) -> bool:
+        return bool(self.restarts or self.leaving)
+
+
+def changes_anything(plan: Mapping[str, Any]) -> bool:
+    """Whether the engine's plan has any step but to leave things as they are."""
+    return any(_acts(entry.get("steps", [])) for entry in plan.get("resourcePlans", {}).values())
+
+
+def disturbance(plan: Mapping[str, Any], resources: Iterable[Mapping[str, Any]]) -> Disturbance:
+    """What the engine's plan would disturb.
+
+    Args:
+        plan: the document of `pulumi preview --save-plan`.
+        resources: the state's, as `pulumi stack export` tells them.
+    """
+    planned = {
+        str(urn): entry
+        for urn, entry in plan.get("resourcePlans", {}).items()
+        if _acts(entry.get("steps", []))
+    }
+    configs = {urn: entry for urn, entry in planned.items() if f"{_CONFIG}::activate-" in urn}
+    old = {str(one["urn"]): one.get("inputs", {}) for one in resources if str(one["urn"]) in configs}
+    removed = _named(planned, f"{_CONFIG}::activate-", _GONE)
+    anew = sorted(
+        set(_named(planned, "::machine-", _ANEW, _MAKERS)) | set(_named(planned, "::drain-", _ANEW))
+    )
+    restarts = {
+        _machine(urn): found
+        for urn, entry in configs.items()
+        if urn in old and "update" in entry["steps"] and (found := _restarts(old[urn], entry))
+    }
+    return Disturbance(
+        {name: found for name, found in sorted(restarts.items()) if name not in anew},
+        tuple(_named(planned, "::make-way-", ("update",))),
+        tuple(name for name in anew if name not in removed),
+        tuple(removed),
+    )
+
+
+def _acts(steps: Sequence[str]) -> bool:
+    return any(step != "same" for step in steps)
+
+
+def _named(
+    planned: Mapping[str, Any], marker: str, steps: Sequence[str], among: Sequence[str] = ("",)
+) -> list[str]:
+    """Machines in the logical names of resources with one of these steps, in order."""
+    found = {
+        _machine(urn)
+        for urn, entry in planned.items()
+        if marker in urn and any(one in urn for one in among) and set(steps) & set(entry["steps"])
+    }
+    return sorted(found)
+
+
+def _machine(urn: str) -> str:
+    name = urn.rsplit("::", 1)[1]
+    return next(
+        name.removeprefix(word)
+        for word in ("activate-", "machine-", "drain-", "make-way-")
+        if name.startswith(word)
+    )
+
+
+def _restarts(old: Mapping[str, Any], entry: Mapping[str, Any]) -> Restarts | None:
+    """The units of one machine that its changed files concern; None where they concern none."""
+    difference = entry.get("goal", {}).get("inputDiff", {})
+    new = {**old, **difference.get("adds", {}), **difference.get("updates", {})}
+    changed = _changed_paths(old, new)
+    files = new["files"] if isinstance(new.get("files"), Mapping) else {}
+    own = [
+        units.parse(PurePosixPath(path).name, text)
+        for path, text in files.items()
+        if path.startswith(f"{units.UNIT_FOLDER}/") and "[X-Hardway]" in text
+    ]
+    restarted = [unit.name for unit in own if _concerned(unit.restart_on, changed)]
+    reloaded = [
+        unit.name for unit in own if unit.name not in restarted and _concerned(unit.reload_on, changed)
+    ]
+    if not restarted and not reloaded:
+        return None
+    return Restarts(tuple(map(_short, restarted)), tuple(map(_short, reloaded)))
+
+
+def _short(unit: str) -> str:
+    return unit.removesuffix(".service")
+
+
+def _concerned(patterns: Sequence[str], paths: Iterable[str]) -> bool:
+    return any(fnmatch(path, pattern) for path in paths for pattern in patterns)
+
+
+def _changed_paths(old: Mapping[str, Any], new: Mapping[str, Any]) -> set[str]:
+    """Paths on the machine whose content changes. What the engine cannot know yet counts as changed."""
+    changed: set[str] = set()
+    for key in ("files", "secretFiles"):
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            changed |= {path for path in {*before, *after} if before.get(path) != after.get(path)}
+        elif before != after and isinstance(before, Mapping):
+            changed |= set(before)
+    versions = old.get("versions", {}), new.get("versions", {})
+    parts = {part for part in {*versions[0], *versions[1]} if versions[0].get(part) != versions[1].get(part)}
+    return changed | _links(parts)
+
+
+def _links(parts: set[str]) -> set[str]:
+    """Links that a part's other version switches."""
+    if not parts:
+        return set()
+    from components.staging import ARCHIVE_BINARIES  # takes a second: it brings Pulumi's SDK
+
+    return {f"/opt/hardway/bin/{binary}" for part in parts for binary in ARCHIVE_BINARIES.get(part, (part,))}
+
+
+def paragraph(found: Disturbance, plan: ClusterPlan, held: Sequence[str] | None) -> str:
+    """The paragraph; empty where nothing is disturbed.
+
+    Args:
+        found: what would be disturbed.
+        plan: of the run.
+        held: pods that a PodDisruptionBudget would not let go now, a line each; None when nobody could be asked.
+    """
+    if not found:
+        return ""
+    sentences = [
+        *_control_plane(found, plan),
+        *_workers(found, plan),
+        *_others(found, plan),
+        *_leaving(found),
+        *_budgets(found, held),
+        *_quorum(found, plan),
+    ]
+    return textwrap.fill("This run disturbs: " + " ".join(sentences), WIDTH, break_on_hyphens=False)
+
+
+def _control_plane(found: Disturbance, plan: ClusterPlan) -> list[str]:
+    names = [machine.name for machine in plan.control_plane]
+    return _told(found, names, "one machine after the other")
+
+
+def _workers(found: Disturbance, plan: ClusterPlan) -> list[str]:
+    told = []
+    for pool in plan.pools:
+        many = pool.max_unavailable
+        order = f"{'one' if many == 1 else many} at a time (maxUnavailable of {pool.name})"
+        told += _told(found, [machine.name for machine in pool.machines], order)
+    return told
+
+
+def _others(found: Disturbance, plan: ClusterPlan) -> list[str]:
+    return _told(found, [machine.name for machine in plan.load_balancers], "beside the others")
+
+
+def _told(found: Disturbance, names: Sequence[str], order: str) -> list[str]:
+    """A sentence for each kind of restart among some machines."""
+    kinds: dict[Restarts, list[str]] = {}
+    for name in names:
+        if name in found.restarts:
+            kinds.setdefault(found.restarts[name], []).append(name)
+    return [_restart_sentence(kind, machines, order) for kind, machines in kinds.items()]
+
+
+def _restart_sentence(kind: Restarts, machines: Sequence[str], order: str) -> str:
+    one = len(machines) == 1
+    verbs = [
+        f"{verb}{'s' if one else ''} {', '.join(names)}"
+        for verb, names in (("restart", kind.restarted), ("reload", kind.reloaded))
+        if names
+    ]
+    return f"{', '.join(machines)} {' and '.join(verbs)}{'' if one else f', {order}'}."
+
+
+def _leaving(found: Disturbance) -> list[str]:
+    told = []
+    for names, ends in (
+        (found.drained, "drained before their kubelets change, and take pods again afterwards"),
+        (found.anew, "drained and made anew, with empty disks"),
+        (found.removed, "drained and removed, after everything else"),
+    ):
+        if names:
+            told.append(f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} {ends}.")
+    if found.restarts and not found.leaving:
+        told.append("No pod is moved or restarted by that.")
+    return told
+
+
+def _budgets(found: Disturbance, held: Sequence[str] | None) -> list[str]:
+    if not found.leaving:
+        return []
+    if held is None:
+        return ["PodDisruptionBudgets: not asked, the API did not answer."]
+    if not held:
+        return ["No PodDisruptionBudget would hold a drain now."]
+    return [f"A drain would be held now by {'; '.join(held)}."]
+
+
+def _quorum(found: Disturbance, plan: ClusterPlan) -> list[str]:
+    """Whether etcd and the API are there meanwhile, as long as the other machines are well."""
+    count = len(plan.control_plane)
+    names = {machine.name for machine in plan.control_plane}
+    lost = (names & {*found.anew}) | {name for name in found.removed if name.startswith("cp-")}
+    voting = lost or _restarting(found, names, "etcd")
+    serving = lost or _restarting(found, names, "kube-apiserver")
+    needed = count // 2 + 1
+    told = []
+    if voting and count - 1 >= needed:
+        told.append(f"etcd keeps its quorum: {count - 1} of {count} members stay, {needed} are needed.")
+    elif voting:
+        told.append(f"etcd loses its quorum for a moment: {count} members need {needed}.")
+    if serving and count > 1:
+        told.append(f"{count - 1} of {count} API servers answer meanwhile.")
+    elif serving:
+        told.append("The API is away meanwhile: there is one API server.")
+    return told
+
+
+def _restarting(found: Disturbance, names: Iterable[str], unit: str) -> set[str]:
+    return {name for name in names if name in found.restarts and unit in found.restarts[name].restarted}
