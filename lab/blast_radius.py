@@ -39,22 +39,25 @@ class Disturbance:
     Attributes:
         restarts: machines whose units restart.
         drained: machines whose pods have to go while the machine stays.
-        anew: machines that are made anew, drained before where they run pods.
-        removed: machines that go, drained before where they run pods.
+        anew: machines that are made anew.
+        removed: machines that go.
+        undrained: those of the last two that have no Node of their own to be drained.
     """
 
     restarts: Mapping[str, Restarts] = field(default_factory=dict)
     drained: tuple[str, ...] = ()
     anew: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
+    undrained: tuple[str, ...] = ()
 
     @property
     def leaving(self) -> tuple[str, ...]:
         """Machines whose pods have to go somewhere else."""
-        return (*self.drained, *self.anew, *self.removed)
+        gone = [name for name in (*self.anew, *self.removed) if name not in self.undrained]
+        return (*self.drained, *gone)
 
     def __bool__(self) -> bool:
-        return bool(self.restarts or self.leaving)
+        return bool(self.restarts or self.drained or self.anew or self.removed)
 
 
 def changes_anything(plan: Mapping[str, Any]) -> bool:
@@ -80,6 +83,7 @@ def disturbance(plan: Mapping[str, Any], resources: Iterable[Mapping[str, Any]])
     anew = sorted(
         set(_named(planned, "::machine-", _ANEW, _MAKERS)) | set(_named(planned, "::drain-", _ANEW))
     )
+    drains = _named(planned, "::drain-", (*_ANEW, *_GONE))
     restarts = {
         _machine(urn): found
         for urn, entry in configs.items()
@@ -90,6 +94,7 @@ def disturbance(plan: Mapping[str, Any], resources: Iterable[Mapping[str, Any]])
         tuple(_named(planned, "::make-way-", ("update",))),
         tuple(name for name in anew if name not in removed),
         tuple(removed),
+        tuple(sorted({*anew, *removed} - set(drains))),
     )
 
 
@@ -229,14 +234,17 @@ def _restart_sentence(kind: Restarts, machines: Sequence[str], order: str) -> st
 
 def _leaving(found: Disturbance) -> list[str]:
     told = []
-    for names, ends in (
-        (found.drained, "drained before their kubelets change, and take pods again afterwards"),
-        (found.anew, "drained and made anew, with empty disks"),
-        (found.removed, "drained and removed, after everything else"),
+    for names, before, ends in (
+        (found.drained, "drained", " before the kubelet changes, and back afterwards"),
+        (found.anew, "drained and made anew", ", with empty disks"),
+        (found.removed, "drained and removed", ", after everything else"),
     ):
-        if names:
-            told.append(f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} {ends}.")
-    if found.restarts and not found.leaving:
+        for kind in (False, True):
+            some = [name for name in names if (name in found.undrained) is kind]
+            what = before.removeprefix("drained and ") if kind else before
+            if some:
+                told.append(f"{', '.join(some)} {'is' if len(some) == 1 else 'are'} {what}{ends}.")
+    if found.restarts and not (found.leaving or found.undrained):
         told.append("No pod is moved or restarted by that.")
     return told
 

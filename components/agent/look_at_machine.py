@@ -10,9 +10,15 @@ from components.agent.findings import finding
 
 Finding = dict[str, str]
 
-PLACES = ("/", "/opt/hardway", "/var/lib/etcd", "/var/lib/containerd", "/var/lib/kubelet", "/var/log")
-LEAST_FREE = 0.10
-"""Share of a disk below which a kubelet evicts pods (its default evictionHard, nodefs.available<10%)."""
+LEAST_FREE = {
+    "/": 0.10,
+    "/opt/hardway": 0.05,
+    "/var/lib/etcd": 0.05,
+    "/var/lib/kubelet": 0.10,
+    "/var/lib/containerd": 0.15,
+}
+"""Share of a place's disk that has to be free. Of the kubelet's and the images' it is where a kubelet evicts pods (its
+default evictionHard: nodefs.available<10%, imagefs.available<15%)."""
 LEAST_INODES = 0.05
 """Likewise of inodes (nodefs.inodesFree<5%)."""
 _END = "notAfter=%b %d %H:%M:%S %Y %Z"
@@ -52,22 +58,23 @@ def _end(path: str) -> datetime | None:
 
 def disk() -> tuple[str, list[Finding]]:
     """Free space and inodes of every disk that we write to."""
-    disks: dict[int, str] = {}
-    for path in PLACES:
+    disks: dict[int, tuple[str, float]] = {}
+    for path, least in LEAST_FREE.items():
         if os.path.isdir(path):
-            disks.setdefault(os.stat(path).st_dev, path)
+            device = os.stat(path).st_dev
+            disks[device] = max(disks.get(device, (path, least)), (path, least), key=lambda one: one[1])
     found, free = [], []
-    for path in disks.values():
+    for path, least in disks.values():
         space = os.statvfs(path)
         share = space.f_bavail / max(space.f_blocks, 1)
         inodes = space.f_favail / space.f_files if space.f_files else 1.0
         free.append(f"{path} {share:.0%}")
-        if share < LEAST_FREE or inodes < LEAST_INODES:
+        if share < least or inodes < LEAST_INODES:
             found.append(
                 finding(
                     path,
-                    f"has {share:.0%} of its space and {inodes:.0%} of its inodes free; below {LEAST_FREE:.0%} and"
-                    f" {LEAST_INODES:.0%} a kubelet evicts pods",
+                    f"has {share:.0%} of its space and {inodes:.0%} of its inodes free; it needs {least:.0%} and"
+                    f" {LEAST_INODES:.0%}, or a kubelet evicts pods",
                     way_out="free some, or enlarge the disk",
                 )
             )

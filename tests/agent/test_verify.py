@@ -227,11 +227,11 @@ def test_a_leaf_that_has_ended_is_told_and_the_next_end_is_counted(tmp_path: Pat
 
 def test_a_disk_with_less_than_a_kubelets_threshold_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     class Space:
-        f_bavail, f_blocks, f_favail, f_files = 9, 100, 50, 100
+        f_bavail, f_blocks, f_favail, f_files = 4, 100, 50, 100
 
     monkeypatch.setattr(os, "statvfs", lambda _path: Space)
     found = look_at_machine.disk()[1]
-    assert found[0]["what"].startswith("has 9% of its space and 50% of its inodes free")
+    assert found[0]["what"].startswith("has 4% of its space and 50% of its inodes free")
 
 
 MEMBER = {"name": "cp-0", "client": "https://cp-0:2379", "peer": "https://cp-0:2380"}

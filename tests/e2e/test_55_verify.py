@@ -62,10 +62,13 @@ def operate(cluster: Cluster, *words: str) -> Finished:
 
 
 def findings(document: dict[str, Any]) -> dict[str, set[tuple[str, str, str]]]:
-    """What was found on each machine that differs; of a staged file its name alone."""
-    found = {}
+    """What was found on each machine that differs; of a staged file its name alone.
+
+    But for the space on disks: theirs is the computer's, and whatever runs beside takes of it.
+    """
+    found: dict[str, set[tuple[str, str, str]]] = {}
     for name, machine in document["machines"].items():
-        for one in machine["findings"]:
+        for one in [one for one in machine["findings"] if one["check"] != "disk"]:
             path = one["place"]
             place = path.rsplit("/", 1)[1] if path.startswith("/opt/hardway/") else path
             found.setdefault(name, set()).add((one["check"], place, one["what"]))
