@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from typing import Any
 
 from components.agent import etcd, kubelet_api, nodes
@@ -10,6 +11,8 @@ from components.agent.findings import ACTIVATE, finding
 
 Finding = dict[str, str]
 
+ATTEMPTS = 3
+"""How often something that may be busy is asked."""
 MOST_OF_QUOTA = 0.8
 """Share of etcd's quota from which a defragmentation is due: at the quota it takes no writes any more."""
 
@@ -17,7 +20,7 @@ MOST_OF_QUOTA = 0.8
 def versions(bundle: dict[str, Any]) -> tuple[str, list[Finding]]:
     """Versions that run, and whether the API calls the Node Ready."""
     name, wanted = bundle["machine"]["name"], bundle["versions"]
-    node = kubelet_api.get(f"{bundle['api']}/api/v1/nodes/{name}")
+    node = _node(f"{bundle['api']}/api/v1/nodes/{name}")
     told = node["status"]["nodeInfo"]
     seen = {
         "kubelet": told["kubeletVersion"],
@@ -45,6 +48,18 @@ def versions(bundle: dict[str, Any]) -> tuple[str, list[Finding]]:
     return ", ".join(f"{part} {version}" for part, version in seen.items()), found
 
 
+def _node(url: str) -> dict[str, Any]:
+    """The Node, asked again where the connection to one API server was cut: the next goes to another."""
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return kubelet_api.get(url)
+        except OSError:
+            if attempt == ATTEMPTS:
+                raise
+            time.sleep(2)
+    raise AssertionError("unreachable")
+
+
 def _api_server(bundle: dict[str, Any]) -> str:
     server = f"https://127.0.0.1:{bundle['api_port']}"
     command = (nodes.KUBECTL, f"--kubeconfig={nodes.ADMIN}", f"--server={server}", "--request-timeout=5s")
@@ -55,7 +70,7 @@ def etcd_member(bundle: dict[str, Any]) -> tuple[str, list[Finding]]:
     """This machine's member: health, version, alarms, size against its quota, and whether all know each other."""
     own = next(one for one in bundle["etcd"]["members"] if one["name"] == bundle["machine"]["name"])
     ask = (*etcd.CTL, "--command-timeout=5s", f"--endpoints={own['client']}")
-    if not os.path.exists(etcd.CTL[0]) or not succeeds(*ask, "endpoint", "health", timeout=10):
+    if not os.path.exists(etcd.CTL[0]) or not _answers(ask):
         way_out = "'journalctl -u etcd' on it; with a majority of its members back it heals by itself"
         return "no answer", [finding(f"member {own['name']}", "does not answer a read", way_out=way_out)]
     status = json.loads(run(*ask, "endpoint", "status", "--write-out=json"))[0]["Status"]
@@ -74,6 +89,10 @@ def etcd_member(bundle: dict[str, Any]) -> tuple[str, list[Finding]]:
     leads = "leads" if status["leader"] == status["header"]["member_id"] else "follows"
     used = f"{size / 2**20:.0f} MiB of {quota / 2**20:.0f}" if quota else f"{size / 2**20:.0f} MiB"
     return f"healthy, {leads}, {used}", found
+
+
+def _answers(ask: tuple[str, ...]) -> bool:
+    return any(succeeds(*ask, "endpoint", "health", timeout=10) for _ in range(ATTEMPTS))
 
 
 def _version(status: dict[str, Any], wanted: str) -> list[Finding]:

@@ -5,10 +5,12 @@ from fnmatch import fnmatch
 from typing import Any
 
 from components.agent import running, units
-from components.agent.evidence import run
+from components.agent.evidence import run, wait_until
 from components.agent.findings import ACTIVATE, finding
 
 Finding = dict[str, str]
+PATIENCE_SECONDS = 10.0
+"""How long a unit that does not answer is asked again."""
 _ASKED = "Id,LoadState,ActiveState,SubState,UnitFileState,NRestarts,DropInPaths,NeedDaemonReload,MainPID"
 
 
@@ -27,8 +29,7 @@ def units_of(bundle: dict[str, Any], drifted: set[str]) -> tuple[str, list[Findi
         foreign = [path for path in shown.get("DropInPaths", "").split() if path not in bundle["drop_ins"]]
         found += [_foreign(path) for path in foreign]
         what = _state(shown) or _inputs(name, shown, recorded, drifted | set(foreign))
-        if what:
-            found.append(finding(name, what, ACTIVATE))
+        found += [finding(name, what, ACTIVATE)] if what else _health(name)
     restarts = {name: int(shown.get("NRestarts") or 0) for name, shown in told.items()}
     again = [f"{name} {count} times" for name, count in restarts.items() if count]
     note = f"{len(bundle['units'])} units"
@@ -76,9 +77,20 @@ def _inputs(name: str, shown: dict[str, str], recorded: dict[str, str], drifted:
         return "runs another file than the one that lies there now"
     if not told and shown["NeedDaemonReload"] == "yes":
         return "was changed on the disk since systemd read it"
-    if unit.healthy and not units.answers(unit.healthy):
-        return f"runs and is not healthy ({unit.healthy})"
     return ""
+
+
+def _health(name: str) -> list[Finding]:
+    """Whether a unit that runs with what it should does its work; it is given time, since it may be starting."""
+    path = f"{units.UNIT_FOLDER}/{name}"
+    unit = units.read(name) if os.path.exists(path) else None
+    url = unit.healthy if unit else None
+    if url is None or wait_until(
+        f"{name} to be healthy", lambda: units.answers(url), PATIENCE_SECONDS, interval=1
+    ):
+        return []
+    way_out = f"'journalctl -u {name}' on it says why"
+    return [finding(name, f"runs and is not healthy ({url})", way_out=way_out)]
 
 
 def _is_told(unit: units.Unit, drifted: set[str]) -> bool:

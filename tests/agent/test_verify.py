@@ -157,6 +157,7 @@ def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     value = units.inputs_digest(units.read("kubelet.service"))
     monkeypatch.setattr(units, "recorded", lambda: {"kubelet.service": value})
     monkeypatch.setattr(units, "answers", lambda _url: told["healthy"])
+    monkeypatch.setattr(look_at_units, "PATIENCE_SECONDS", 0.0)
     monkeypatch.setattr(running, "runs_another_file", lambda _unit, _process: told["other file"])
     monkeypatch.setattr(look_at_units, "_ask", lambda names: dict.fromkeys(names, told))
     return told
