@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import subprocess
 from collections.abc import Callable
@@ -168,7 +169,7 @@ def look_at_kubelet(drifted: set[str]) -> list[tuple[str, str]]:
     return differences(look_at_units.units_of(bundle, drifted)[1])
 
 
-STATES = {
+STATES: dict[str, tuple[dict[str, Any], str]] = {
     "masked": ({"LoadState": "masked"}, "is masked"),
     "gone": ({"LoadState": "not-found"}, "is not loaded (not-found)"),
     "stopped": ({"ActiveState": "inactive", "SubState": "dead"}, "is inactive (dead)"),
@@ -245,7 +246,6 @@ def etcd_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, **changes: Any) -
         "alarm": {"alarms": changes.get("alarms", [])},
         "member": {"members": [{"name": name} for name in changes.get("members", ["cp-0"])]},
     }
-    import json
 
     def answer(*words: str, **_: object) -> str:
         return json.dumps(next(value for key, value in answers.items() if key in words))
@@ -258,7 +258,7 @@ def etcd_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, **changes: Any) -
     return differences(look_at_cluster.etcd_member(bundle)[1])
 
 
-ETCD = {
+ETCD: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
     "well": ({}, []),
     "sick": ({"healthy": False}, [("member cp-0", "does not answer a read")]),
     "old": ({"status": {"version": "3.6.1"}}, [("etcd", "runs as 3.6.1, and the state says 3.6.14")]),

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from components import bundle
-from lab import bring_up, stack
+from lab import bring_up, paths, stack
 from lab.errors import LabError
 from operations import recorded, repair, verify
 from operations.expected import expected
@@ -220,7 +220,7 @@ class Made:
 
 @pytest.fixture
 def chosen(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> stack.Stack:
-    monkeypatch.setattr(stack.paths, "STATE", tmp_path)
+    monkeypatch.setattr(paths, "STATE", tmp_path)
     monkeypatch.setattr(stack, "command", lambda _stack, verb, *words: [verb, *words])
     return stack.Stack("made-up")
 
