@@ -27,7 +27,9 @@ def show(chosen: stack.Stack, plan: ClusterPlan, arguments: list[str], *, whole:
     plan_file = chosen.folder / "preview-plan.json"
     line = stack.command(chosen, "preview", "--diff", "--save-plan", str(plan_file), *arguments)
     try:
-        status = stack.run_filtered(line, _all_but_the_plan if whole else _changed_only)
+        status = stack.run_filtered(
+            line, _all_but_the_plan if whole else _changed_only, errors_without=_OF_THE_PLAN
+        )
         if not status:
             _tell(chosen, plan, plan_file)
         return status

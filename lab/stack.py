@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -248,20 +249,42 @@ def run(
         return INTERRUPTED if pressed and status else status
 
 
-def run_filtered(arguments: list[str], keep: Callable[[Iterable[str]], Iterator[str]]) -> int:
-    """Run the engine and print only the lines of its output that `keep` yields; gives its exit status."""
+def run_filtered(
+    arguments: list[str],
+    keep: Callable[[Iterable[str]], Iterator[str]],
+    *,
+    errors_without: tuple[str, ...] = (),
+) -> int:
+    """Run the engine and print only the lines of its output that `keep` yields; gives its exit status.
+
+    Args:
+        arguments: the command line.
+        keep: yields the lines of its standard output that are printed.
+        errors_without: begins of lines of its standard error that are not.
+    """
     colour = "always" if sys.stdout.isatty() else "never"
     engine = subprocess.Popen(
         [*arguments, "--color", colour],
         cwd=paths.PROJECT,
         env=backend.environment(),
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
     )
     assert engine.stdout is not None
+    assert engine.stderr is not None
+    beside = threading.Thread(target=_pass_on, args=(engine.stderr, errors_without), daemon=True)
+    beside.start()
     for line in keep(engine.stdout):
         print(line, end="", flush=True)
+    beside.join()
     return engine.wait()
+
+
+def _pass_on(lines: Iterable[str], without: tuple[str, ...]) -> None:
+    for line in lines:
+        if not (without and line.lstrip().startswith(without)):
+            print(line, end="", file=sys.stderr, flush=True)
 
 
 def capture(arguments: list[str]) -> str:

@@ -31,6 +31,7 @@ def run(chosen: stack.Stack, given: argparse.Namespace) -> int:
     """Verify, show what would be repeated, do it where that is wanted, verify again; gives the exit status."""
     machines = recorded(chosen)
     _refuse_unfinished(chosen)
+    bring_up.refresh(chosen)  # the lab's engine reads a generated copy of the stack file
     with ThreadPoolExecutor(max_workers=1) as beside:
         pending = beside.submit(stack.pending, chosen)
         seen = verify.look(chosen, machines, given.seconds)

@@ -63,7 +63,7 @@ def table(text: str, header: str) -> list[list[str]]:
 def literals() -> str:
     """Every piece of text in the sources, f-strings cut where a value stands."""
     pieces: list[str] = []
-    for folder in ("lab", "components", "config", "workstation"):
+    for folder in ("lab", "components", "config", "operations", "workstation"):
         for path in (PROJECT / folder).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text())):
                 if isinstance(node, ast.Constant) and isinstance(node.value, str):

@@ -35,7 +35,7 @@ NAMED = {
     ("files", "/etc/haproxy/kube-api.cfg", "has another content"),
     ("files", "/etc/kube-flannel/net-conf.json", "is not there"),
     ("files", "/etc/kubernetes/pki/kubelet-client.key", "has mode 0644, not 0600"),
-    ("files", "/etc/systemd/system/kube-network-policies.service", "has another content"),
+    ("files", "/etc/systemd/system/kube-network-policies.service", "is no regular file"),
     ("binaries", "crictl", "is not the file that was staged"),
     ("binaries", "kubelet", "is not the file that was staged"),
     ("units", "kube-proxy.service", "is inactive (dead)"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -245,3 +247,13 @@ def test_a_pod_without_a_controller_holds_a_drain_that_may_not_lose_it() -> None
     items = [pod("lone", "w-0", controller=False)]
     assert held_pods.judged(items, ["w-0"], set()) == ["default/lone: has no controller, on w-0"]
     assert held_pods.judged(items, ["w-0"], {"w-0"}) == []
+
+
+def test_a_recorded_preview_of_another_number_of_pods_tells_what_the_lab_does_then() -> None:
+    """The engine's plan of `kubelet: {maxPods: 120}` as the lab gave it, without most of the files."""
+    recorded = json.loads((Path(__file__).parent / "recorded" / "preview-kubelet.json").read_text())
+    found = blast_radius.disturbance(recorded["plan"], recorded["resources"])
+    assert dict(found.restarts) == {
+        name: blast_radius.Restarts(("kubelet",)) for name in ("worker-general-0", "worker-general-1")
+    }
+    assert found.leaving == ()

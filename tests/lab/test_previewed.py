@@ -13,6 +13,7 @@ import pytest
 from lab import held_pods, paths, previewed, stack
 from tests.lab.test_blast_radius import PLAN, Planned, files, gone
 
+Keep = Callable[[Iterable[str]], Iterator[str]]
 PRINTED = [
     "Previewing update (lab):\n",
     "Resources:\n",
@@ -45,7 +46,8 @@ class Shown:
         monkeypatch.setattr(stack, "exported", self.exported)
         monkeypatch.setattr(held_pods, "held_pods", self.held)
 
-    def engine(self, line: list[str], keep: Callable[[Iterable[str]], Iterator[str]]) -> int:
+    def engine(self, line: list[str], keep: Keep, *, errors_without: tuple[str, ...]) -> int:
+        assert all(line.lstrip().startswith(errors_without) for line in PRINTED[3:])
         self.done.append("engine")
         if self.writes_a_plan:
             plan_file = Path(line[line.index("--save-plan") + 1])

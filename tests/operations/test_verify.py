@@ -211,6 +211,7 @@ class Made:
         monkeypatch.setattr(verify, "look", lambda *_: answers.pop(0))
         monkeypatch.setattr(stack, "pending", lambda _stack: pending)
         monkeypatch.setattr(stack, "run_filtered", lambda line, _keep: self._note(line))
+        monkeypatch.setattr(bring_up, "refresh", lambda _stack: None)
         monkeypatch.setattr(bring_up, "up", lambda _stack, words: self._note(["up", *words]))
 
     def _note(self, line: list[str]) -> int:
