@@ -80,7 +80,8 @@ test: ## everything, the lab included
 	@$(TOOLS) --browser
 	$(RUN) ruff check .
 	$(RUN) mypy $(TYPED)
-	$(RUN) pytest
+	$(RUN) pytest -m "not lab" --numprocesses=2
+	$(RUN) pytest -m lab --durations=25
 
 golden: ## rewrite the golden files; still fails when any differed, so that nobody updates by accident
 	@$(TOOLS)
@@ -90,10 +91,9 @@ bench: ## bring the lab up from nothing and time the phases
 	@$(TOOLS)
 	$(RUN) bench.bring_up
 
-soak: ## what is too long for `test`: everything built from nothing, then the bench (an hour; `make down` first)
+soak: ## what is too long for `test`, hours: all built from nothing, the bench, long tests (ARGS=--plan: only say so)
 	@$(TOOLS)
-	$(RUN) bench.from_nothing
-	$(RUN) bench.bring_up
+	@$(RUN) bench.soak $(ARGS)
 
 lock: ## complete config/artifacts.lock.json with the publishers' digests (ARGS=--mirror: print this computer's own)
 	@$(LAB) lock $(ARGS)

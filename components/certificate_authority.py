@@ -35,6 +35,8 @@ class CertificateAuthority(pulumi.ComponentResource):
 
     Attributes:
         authorities: each authority's certificate, PEM.
+        expires: when each leaf and each authority ends, by its name, as RFC 3339; authorities are called
+            `<authority>-ca`.
         leaves: key pairs by the name of their specification.
         service_account_key: private key, PEM, a secret.
         service_account_public_key: PEM.
@@ -43,6 +45,7 @@ class CertificateAuthority(pulumi.ComponentResource):
     """
 
     authorities: dict[Authority, pulumi.Output[str]]
+    expires: dict[str, pulumi.Output[str]]
     leaves: dict[str, KeyPair]
     service_account_key: pulumi.Output[str]
     service_account_public_key: pulumi.Output[str]
@@ -71,8 +74,10 @@ class CertificateAuthority(pulumi.ComponentResource):
         self._plan = plan
         self._keys: dict[Authority, tls.PrivateKey] = {}
         self._child = pulumi.ResourceOptions(parent=self)
+        self.expires = {}
         self.authorities = {authority: self._authority(authority, cluster) for authority in Authority}
         self.leaves = {spec.name: self._leaf(spec) for spec in specs}
+        self.expires |= {name: pair.expires for name, pair in self.leaves.items()}
         service_account = _private_key("service-account", self._child)
         self.service_account_key = service_account.private_key_pem_pkcs8
         self.service_account_public_key = service_account.public_key_pem
@@ -96,6 +101,7 @@ class CertificateAuthority(pulumi.ComponentResource):
             validity_period_hours=self._plan.authority_hours,
             opts=self._child,
         )
+        self.expires[f"{authority}-ca"] = certificate.validity_end_time
         return certificate.cert_pem
 
     def _leaf(self, spec: CertificateSpec) -> KeyPair:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pulumi
@@ -24,10 +24,14 @@ class LastRun:
     Attributes:
         machines: output `machines`, by name; empty on a stack's first run.
         node_loss: output `nodeLoss`, None where there is none.
+        certificates: output `certificates`: the end of each leaf and authority by name; empty where there is none.
+        certificate_generation: output `certificateGeneration`, None where there is none.
     """
 
     machines: Mapping[str, Any]
     node_loss: Mapping[str, Any] | None
+    certificates: Mapping[str, str] = field(default_factory=dict)
+    certificate_generation: int | None = None
 
 
 def last_run() -> LastRun:
@@ -38,7 +42,13 @@ def last_run() -> LastRun:
     """
     own = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
     outputs = (_read(own) or {}).get("outputs") or {}
-    return LastRun(dict(outputs.get("machines") or {}), outputs.get("nodeLoss") or None)
+    generation = outputs.get("certificateGeneration")
+    return LastRun(
+        machines=dict(outputs.get("machines") or {}),
+        node_loss=outputs.get("nodeLoss") or None,
+        certificates=dict(outputs.get("certificates") or {}),
+        certificate_generation=int(generation) if generation else None,
+    )
 
 
 def _read(stack: str) -> Any:

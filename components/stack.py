@@ -6,11 +6,13 @@ import os
 import signal
 import sys
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 import pulumi
 
-from components.history import last_run
+from components.history import LastRun, last_run
 from config.changes import Replacement, refusals, replacements
+from config.expiry import expiry_warnings
 from config.node_loss import node_loss_refusals
 from config.plan import ClusterPlan, plan_cluster
 from config.region import FOREIGN_KEYS, is_on_aws, provider_problems
@@ -47,9 +49,19 @@ def load_plan() -> tuple[Settings, ClusterPlan, Mapping[str, Replacement]]:
     # The SDK looks for cycles by recursion along depends_on (resource_cycle_breaker.py), and a pool's machines follow
     # one another: a thousand of them is deeper than Python goes by itself.
     sys.setrecursionlimit(max(sys.getrecursionlimit(), 1000 + RECURSION_OF_A_MACHINE * len(plan.machines)))
-    for warning in plan.warnings:
+    for warning in (*plan.warnings, *_expiry(plan, last)):
         pulumi.log.warn(warning)
     return settings, plan, replacements(plan, last.machines)
+
+
+def _expiry(plan: ClusterPlan, last: LastRun) -> list[str]:
+    """What ends soon of the certificates that the last run gave out."""
+    return expiry_warnings(
+        datetime.now(UTC),
+        last.certificates,
+        generation=plan.certificates.generation,
+        last_generation=last.certificate_generation,
+    )
 
 
 def _provider_keys() -> dict[str, str]:

@@ -48,6 +48,13 @@ def test_what_the_stacks_own_last_run_gave_out_is_given(monkeypatch: pytest.Monk
     assert asked == ["acme/hardway/dev"]
 
 
+def test_the_ends_of_certificates_and_their_generation_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    ends = {"admin": "2027-01-02T03:04:05Z"}
+    answering(monkeypatch, {"outputs": {"certificates": ends, "certificateGeneration": 2.0}})
+    last = history.last_run()
+    assert (last.certificates, last.certificate_generation) == (ends, 2)
+
+
 def test_a_record_that_is_just_being_written_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = answering(monkeypatch, Exception("EOF"), Exception("EOF"), {"outputs": {}})
     assert history.last_run() == history.LastRun({}, None)

@@ -2,7 +2,7 @@
 
 HARDWAY_E2E_REUSE=<stack> takes a cluster that stands already (for work on the tests themselves) and leaves
 it; tests that change settings are then skipped unless the stack is the tests' own. HARDWAY_WRITE_PROOF=1
-writes what was measured to docs/proof.
+writes what was measured to docs/proof, HARDWAY_REPORT=<file> writes it there, without a heading.
 """
 
 from __future__ import annotations
@@ -50,6 +50,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     terminalreporter.section("figures of the lab")
     for name, value in _figures.items():
         terminalreporter.write_line(f"{name:70}{value}")
+    if report := os.environ.get("HARDWAY_REPORT"):
+        Path(report).write_text(_report(terminalreporter).partition("\n\n")[2])
     folder = proof_folder()
     if folder:
         folder.mkdir(parents=True, exist_ok=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from components import bundle
@@ -150,7 +151,8 @@ class FakeKeys(FakeProvider):
             }
         if kind == "CertRequest":
             return {"certRequestPem": f"request of {id_}"}
-        return {"certPem": f"certificate of {id_}", "validityEndTime": "2027-01-02T03:04:05Z"}
+        end = datetime.now(UTC) + timedelta(hours=inputs["validityPeriodHours"])
+        return {"certPem": f"certificate of {id_}", "validityEndTime": f"{end:%Y-%m-%dT%H:%M:%SZ}"}
 
     def kept(self, kind: str) -> bool:
         return True

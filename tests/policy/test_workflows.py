@@ -227,6 +227,49 @@ def test_a_comment_says_what_it_is_of_and_holds_the_preview(tmp_path: Path) -> N
     assert "Cut after" not in text
 
 
+def test_a_comment_begins_with_the_previews_warnings(tmp_path: Path) -> None:
+    warning = "warning: cluster.certificates: 31 of 31 leaves end within 30 days"
+    _, text = comment(tmp_path, f"    {warning}\n{'~ a line' * 3}\n".encode() + b"a line\n" * 50)
+    assert text.splitlines()[3:5] == ["````", f"    {warning}"]
+
+
+FAKE_PULUMI = """#!/bin/sh
+cat "$PREVIEW"
+exit "$STATUS"
+"""
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "red"),
+    [
+        ("Resources:\n    226 unchanged\n", 0, False),
+        ("warning: cluster.certificates: 1 of 31 leaves ends within 30 days\n", 0, True),
+        ("error: no such bucket\n", 255, True),
+    ],
+)
+def test_the_nightly_check_is_red_when_a_certificate_ends_soon(
+    tmp_path: Path, said: str, status: int, red: bool
+) -> None:
+    for name, text in {"pulumi": FAKE_PULUMI, "make": "#!/bin/sh\n"}.items():
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "said").write_text(said)
+    environment = {
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "RUNNER_TEMP": str(tmp_path),
+        "PREVIEW": str(tmp_path / "said"),
+        "STATUS": str(status),
+        "STACK": "dev",
+    }
+    done = subprocess.run(
+        ["bash", "-c", run_of("drift.yaml", "Certificates")],
+        env=environment,
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode != 0, done.stdout.decode()) == (red, said if red else "")
+
+
 def test_a_comment_stays_below_githubs_limit_and_says_that_it_was_cut(tmp_path: Path) -> None:
     _, text = comment(tmp_path, b"x" + "é".encode() * 60_000 + b"````\n")
     assert len(text) < 65_536
@@ -248,7 +291,7 @@ def test_the_gitlab_file_does_the_same_with_the_same_limits() -> None:
     assert content["deploy"]["rules"][0]["when"] == "manual"
     assert content["deploy"]["environment"] == "dev"
     text = GITLAB.read_text()
-    assert text.count("--suppress-outputs") == 3
+    assert text.count("--suppress-outputs") == 4
     assert "--preview-only --expect-no-changes" in text
     assert "CI_MERGE_REQUEST_SOURCE_PROJECT_ID == $CI_PROJECT_ID" in text
     assert not re.search(r"AWS_ACCESS_KEY_ID|AWS_SECRET_ACCESS_KEY", text)

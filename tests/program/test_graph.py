@@ -13,9 +13,10 @@ from pulumi.runtime.proto import resource_pb2
 from components import bundle
 from components.leaving import LEAVE_SECONDS
 from components.node import ACTIVATE_SECONDS, PREPARE_SECONDS
+from config.certificates import certificates_for
 from tests.components.test_golden import GOLDEN, compare
 from tests.components.trees import single_host
-from tests.config.clusters import hosts
+from tests.config.clusters import hosts, plan_of
 from tests.program import made_up
 from tests.program.made_up import (
     CERT_REQUEST,
@@ -444,8 +445,8 @@ def test_what_was_applied_is_told_by_the_machines_themselves() -> None:
 
 def test_the_exports_are_exactly_these() -> None:
     exports = lab_run().exports
-    names = "applied certificates endpoint kubeconfig machines nodeLoss ready sshHostKeys sshPrivateKey"
-    assert set(exports) == set(names.split())
+    names = "applied certificates certificateGeneration endpoint kubeconfig machines nodeLoss ready"
+    assert set(exports) == {*names.split(), "sshHostKeys", "sshPrivateKey"}
     assert exports["endpoint"] == "https://172.31.0.5:6443"
     assert exports["machines"]["worker-general-1"] == {
         "role": "worker",
@@ -457,7 +458,11 @@ def test_the_exports_are_exactly_these() -> None:
         "replacements": 0,
         "listed": False,
     }
-    assert exports["certificates"]["admin"] == "2027-01-02T03:04:05Z"
+    assert exports["certificateGeneration"] == 1
+    leaves = {spec.name for spec in certificates_for(plan_of(lab_with()))}
+    assert exports["certificates"] == dict.fromkeys(
+        leaves | {"kubernetes-ca", "etcd-ca", "front-proxy-ca"}, "2027-01-02T03:04:05Z"
+    )
 
 
 def hosts_settings(key: Path, **changes: object) -> dict[str, object]:
