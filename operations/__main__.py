@@ -13,7 +13,11 @@ from lab import paths, tools
 from lab.errors import LabError
 from workstation import stack_text
 
-COMMANDS: dict[str, str] = {}
+COMMANDS: dict[str, str] = {
+    "defragment": "give the holes in etcd's database back to the disk, member by member",
+    "reboot": "reboot the machines' operating systems, one after the other",
+    "user": "make a certificate and a kubeconfig for a person",
+}
 """Command by name, with the text of its help; the module of that name in this package has `arguments(parser)` and
 `run(stack, chosen) -> int`."""
 
