@@ -109,9 +109,8 @@ def _described(found: Mapping[str, Any]) -> str:
     for name, member in found["members"].items():
         part = f"{member['size'] / member['quota']:.1%}" if member["quota"] else "unknown"
         leads = ", leads" if name == found["leader"] else ""
-        lines.append(
-            f"{name:18}{_size(member['size']):>12}{_size(member['in_use']):>12}{_size(member['quota']):>12}  {part}{leads}"
-        )
+        sizes = "".join(f"{_size(member[what]):>12}" for what in ("size", "in_use", "quota"))
+        lines.append(f"{name:18}{sizes}  {part}{leads}")
     alarms = ", ".join(f"{alarm} on {name}" for name, alarm in found["alarms"]) or "none"
     return "\n".join([*lines, f"alarms: {alarms}"])
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from components.agent import etcd, members
 from components.agent.etcd import CTL
-from components.agent.evidence import Failure, run as command, say, wait_until
+from components.agent.evidence import Failure, say, wait_until
+from components.agent.evidence import run as command
 from components.agent.lock import machine_lock
 
 ALARMS = {1: "NOSPACE", 2: "CORRUPT"}
@@ -64,11 +65,16 @@ def _status(known: list[dict[str, str]]) -> dict[str, Any]:
 
 def _alarms(known: list[dict[str, str]]) -> list[list[str]]:
     """Pairs of a member's name and its alarm."""
-    text = command(*CTL, "--command-timeout=5s", f"--endpoints={members.OWN}", "alarm", "list", "--write-out=json")
+    text = command(
+        *CTL, "--command-timeout=5s", f"--endpoints={members.OWN}", "alarm", "list", "--write-out=json"
+    )
     names = {member["id"]: member["name"] for member in known}
     found = json.loads(text).get("alarms", [])
     return [
-        [names.get(f"{one['memberID']:x}", f"{one['memberID']:x}"), ALARMS.get(one["alarm"], str(one["alarm"]))]
+        [
+            names.get(f"{one['memberID']:x}", f"{one['memberID']:x}"),
+            ALARMS.get(one["alarm"], str(one["alarm"])),
+        ]
         for one in found
     ]
 

@@ -30,8 +30,8 @@ def read() -> list[dict[str, str]]:
     young = [member["peerURLs"][0] for member in found if not member.get("clientURLs")]
     if young:
         raise Failure(
-            f"etcd's member at {young[0]} was added and has not started yet. Nothing was changed. Run 'make up' until it "
-            "ends well, then run again"
+            f"etcd's member at {young[0]} was added and has not started yet. Nothing was changed. Run 'make up' until "
+            "it ends well, then run again"
         )
     members = [
         {"name": m["name"], "peer": m["peerURLs"][0], "client": m["clientURLs"][0], "id": f"{m['ID']:x}"}
@@ -69,7 +69,7 @@ def refuse_unless_all_answer(members: list[dict[str, str]], what: str) -> list[s
     sick = [member["name"] for member in members if member["name"] not in healthy]
     if sick:
         raise Failure(
-            f"etcd on {', '.join(sick)} does not answer, and {what} takes one more member away for a while. Nothing was "
-            f"changed here. Look at 'systemctl status etcd' on {sick[0]}, bring it back or replace it, then run again"
+            f"etcd on {', '.join(sick)} does not answer, and {what} takes one more member away for a while. Nothing "
+            f"was changed here. Look at 'systemctl status etcd' on {sick[0]}, mend or replace it, then run again"
         )
     return healthy
