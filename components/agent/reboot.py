@@ -18,7 +18,7 @@ REQUIRED = "/run/reboot-required"
 """Debian and Ubuntu make it when an update waits for a reboot."""
 OURS = "hardway.dev/cordoned-for-reboot"
 """Annotation of a Node that this made unschedulable: whoever cordoned one by hand finds it cordoned afterwards."""
-UNITS_SECONDS = 180.0
+UNITS_SECONDS = 300.0
 NODE_SECONDS = 180.0
 KUBECTL = [nodes.KUBECTL, f"--kubeconfig={nodes.ADMIN}", "--request-timeout=35s"]
 
