@@ -120,26 +120,22 @@ def _reboot(stack: Stack, name: str, before: str, place: str) -> None:
     begin = time.monotonic()
     node = name in machines_of_role(stack, Role.CONTROL_PLANE, Role.WORKER)
     now = _wait_for(f"{name} to answer", lambda: _look(stack, name)["boot"])
-    drained = 0.0
+    told = ""
     if now == before:
         print(f"{place} {name}", flush=True)
         if node:
             _drain(stack, name)
-            drained = time.monotonic() - begin
+            told += f"drained after {time.monotonic() - begin:.0f} s, "
         run_phase(stack, name, "reboot", {"step": "go"}, seconds=STEP_SECONDS)
         now = _wait_for(f"{name} to boot", lambda: _other_than(_look(stack, name)["boot"], before))
+        told += f"booted after {time.monotonic() - begin:.0f} s, "
     else:
         print(f"{place} {name} has rebooted already; looking whether it is whole", flush=True)
-    up = time.monotonic() - begin
     run_phase(stack, name, "reboot", {"step": "settled"}, seconds=STEP_SECONDS)
     if node:
-        helper = _helper(stack, name)
-        run_phase(stack, helper, "reboot", {"step": "back", "node": name, "boot": now}, seconds=STEP_SECONDS)
-    whole = time.monotonic() - begin
-    print(
-        f"  {name}: drained after {drained:.0f} s, booted after {up:.0f} s, whole after {whole:.0f} s",
-        flush=True,
-    )
+        content = {"step": "back", "node": name, "boot": now}
+        run_phase(stack, _helper(stack, name), "reboot", content, seconds=STEP_SECONDS)
+    print(f"  {name}: {told}whole after {time.monotonic() - begin:.0f} s", flush=True)
 
 
 def _drain(stack: Stack, name: str) -> None:
