@@ -9,7 +9,7 @@ import os
 from typing import Any
 
 from components.agent import drain, etcd, members, nodes, units
-from components.agent.evidence import Failure, say, unit_evidence, wait_until
+from components.agent.evidence import Failure, say, succeeds, unit_evidence, wait_until
 from components.agent.evidence import run as command
 from components.agent.lock import hold, machine_lock
 
@@ -98,7 +98,13 @@ def _leave(bundle: dict[str, Any]) -> dict[str, Any]:
         node = _node(name)
         if not node.get("spec", {}).get("unschedulable"):
             command(*KUBECTL, "annotate", "node", name, f"{OURS}=yes", "--overwrite")
-        drain.empty(KUBECTL, node, float(bundle["seconds"]), force=bool(bundle["force"]))
+        try:
+            drain.empty(KUBECTL, node, float(bundle["seconds"]), force=bool(bundle["force"]))
+        except (Failure, SystemExit):
+            # It takes pods again: a mark that stayed would take back a cordon that somebody else makes later.
+            if not _is_cordoned(name):
+                succeeds(*KUBECTL, "annotate", "node", name, f"{OURS}-")
+            raise
     return {"node": name}
 
 
@@ -117,10 +123,14 @@ def _back(bundle: dict[str, Any]) -> dict[str, Any]:
     if ours:
         command(*KUBECTL, "uncordon", name)
         command(*KUBECTL, "annotate", "node", name, f"{OURS}-")
-    cordoned = bool(_node(name).get("spec", {}).get("unschedulable"))
+    cordoned = _is_cordoned(name)
     if cordoned:
         say(f"Node {name} stays cordoned, as it was before")
     return {"node": name, "cordoned": cordoned}
+
+
+def _is_cordoned(name: str) -> bool:
+    return bool(_node(name).get("spec", {}).get("unschedulable"))
 
 
 def _node(name: str) -> dict[str, Any]:

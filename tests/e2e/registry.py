@@ -96,7 +96,7 @@ class Registry:
                 self.end_headers()
                 return body or b""
 
-            def log_message(self, format: str, *arguments: Any) -> None:
+            def log_message(self, *arguments: Any) -> None:
                 """Nothing: a test tells what it needs."""
 
         return Handler
