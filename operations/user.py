@@ -20,7 +20,7 @@ from typing import Any
 import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from config.certificates import ADMINS_GROUP, certificates_for
@@ -35,7 +35,7 @@ MOST_DAYS = 825
 """Long enough for whoever insists; a certificate can't be taken back, so nobody gets one for good."""
 NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._@-]{0,62}[A-Za-z0-9])?")
 GROUP = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._:-]{0,62}[A-Za-z0-9])?")
-_AUTHORITY = re.compile(r"kubernetes-ca(?:-(\d+))?")
+_SIGNED = "tls:index/locallySignedCert:LocallySignedCert"
 _CLOCKS = datetime.timedelta(minutes=5)
 """By how much an API server's clock may be behind this computer's."""
 
@@ -125,34 +125,27 @@ def trusted_by(config: Mapping[str, Any]) -> str:
 
 
 def signing_authority(resources: Sequence[Mapping[str, Any]], trusted: str) -> Authority:
-    """The newest authority for the API's clients that the cluster trusts already.
+    """The authority that signed the administrator's own certificate: the one in force, made here or brought along.
+
+    Read from that certificate's inputs in the state, so that no name and no phase of a rotation has to be known here.
 
     Args:
         resources: of the stack's state, secrets shown.
-        trusted: certificates, PEM, that the administrator's kubeconfig trusts: one that was only just introduced into
-            the state, and not yet on the machines, is none of them.
+        trusted: certificates, PEM, that the administrator's kubeconfig trusts.
 
     Raises:
         LabError: the state has none, or none of those.
     """
-    certificates = _by_generation(resources, "tls:index/selfSignedCert:SelfSignedCert", "certPem")
-    keys = _by_generation(resources, "tls:index/privateKey:PrivateKey", "privateKeyPem")
-    for generation in sorted(certificates, reverse=True):
-        if certificates[generation].strip() in trusted and generation in keys:
-            return Authority(certificates[generation], keys[generation])
-    raise LabError(
-        "the stack's state holds no authority that the cluster trusts. One that was brought along signs where it came"
-        " from: give it a request for a client certificate (common name: the user, organization: the group)"
-    )
-
-
-def _by_generation(resources: Sequence[Mapping[str, Any]], kind: str, output: str) -> dict[int, str]:
-    found = {}
     for resource in resources:
-        name = _AUTHORITY.fullmatch(str(resource["urn"]).rsplit("::", 1)[1])
-        if resource["type"] == kind and name:
-            found[int(name.group(1) or 1)] = _plain(resource["outputs"][output])
-    return found
+        if resource["type"] == _SIGNED and str(resource["urn"]).rsplit("::", 1)[1] == "admin":
+            found = resource["inputs"]
+            authority = Authority(_plain(found["caCertPem"]), _plain(found["caPrivateKeyPem"]))
+            if authority.certificate.strip() in trusted:
+                return authority
+    raise LabError(
+        "the stack's state holds no authority that the kubeconfig of the last good run trusts, so no certificate was"
+        " made. Run 'make up' until it ends well, then run again"
+    )
 
 
 def _plain(value: Any) -> str:
@@ -168,8 +161,8 @@ def sign(authority: Authority, name: str, groups: Sequence[str], days: int) -> t
     """
     issuer = x509.load_pem_x509_certificate(authority.certificate.encode())
     issuer_key = serialization.load_pem_private_key(authority.private_key.encode(), password=None)
-    if not isinstance(issuer_key, ec.EllipticCurvePrivateKey):
-        raise LabError("the authority's key is of a kind that Hardway does not make; sign with its own tools")
+    if not isinstance(issuer_key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
+        raise LabError("the authority's key is neither of an elliptic curve nor RSA; sign with its own tools")
     now = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
     end = now + datetime.timedelta(days=days)
     if end > issuer.not_valid_after_utc:

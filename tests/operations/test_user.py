@@ -47,22 +47,14 @@ def authority(days: int = 400) -> user.Authority:
     return user.Authority(certificate.public_bytes(serialization.Encoding.PEM).decode(), private.decode())
 
 
-def recorded(name: str, made: user.Authority) -> list[dict[str, Any]]:
-    """What the state has of an authority: its key is a secret, as the engine shows one."""
-    urn = "urn:pulumi:lab::hardway::hardway:index:CertificateAuthority$tls:index"
+def recorded(leaf: str, made: user.Authority) -> dict[str, Any]:
+    """What the state has of a leaf: the key that signed it is a secret, as the engine shows one."""
     secret = {"4dabf18193072939515e22adb298388d": "x", "plaintext": json.dumps(made.private_key)}
-    return [
-        {
-            "urn": f"{urn}/privateKey:PrivateKey::{name}",
-            "type": "tls:index/privateKey:PrivateKey",
-            "outputs": {"privateKeyPem": secret},
-        },
-        {
-            "urn": f"{urn}/selfSignedCert:SelfSignedCert::{name}",
-            "type": "tls:index/selfSignedCert:SelfSignedCert",
-            "outputs": {"certPem": made.certificate},
-        },
-    ]
+    return {
+        "urn": f"urn:pulumi:lab::hardway::hardway:index:CertificateAuthority${user._SIGNED}::{leaf}",
+        "type": user._SIGNED,
+        "inputs": {"caCertPem": made.certificate, "caPrivateKeyPem": secret},
+    }
 
 
 def test_a_certificate_names_the_user_and_its_groups_and_can_only_log_in() -> None:
@@ -92,22 +84,21 @@ def test_no_certificate_outlives_its_authority() -> None:
         user.sign(authority(days=30), "jane", ["developers"], 90)
 
 
-def test_the_newest_authority_that_the_cluster_trusts_signs() -> None:
-    first, second, third = authority(), authority(), authority()
+def test_who_signed_the_administrators_certificate_signs() -> None:
+    old, new = authority(), authority()
     resources = [
-        *recorded("kubernetes-ca", first),
-        *recorded("kubernetes-ca-2", second),
-        *recorded("kubernetes-ca-10", third),
-        *recorded("etcd-ca", authority()),
+        recorded("etcd-server-cp-0", authority()),
+        recorded("scheduler", old),
+        recorded("admin", new),
     ]
-    trusted = first.certificate + second.certificate
-    assert user.signing_authority(resources, trusted) == second
-    assert user.signing_authority(resources, trusted + third.certificate) == third
+    assert user.signing_authority(resources, old.certificate + new.certificate) == new
 
 
-def test_an_authority_that_nobody_trusts_yet_does_not_sign() -> None:
-    with pytest.raises(LabError, match="holds no authority that the cluster trusts"):
-        user.signing_authority(recorded("kubernetes-ca", authority()), authority().certificate)
+def test_an_authority_that_the_kubeconfig_does_not_trust_does_not_sign() -> None:
+    with pytest.raises(
+        LabError, match=r"no authority that the kubeconfig .* Run 'make up' until it ends well"
+    ):
+        user.signing_authority([recorded("admin", authority())], authority().certificate)
 
 
 @pytest.mark.parametrize(
