@@ -52,7 +52,7 @@ class Etcd:
         if step == "compact":
             for member in self.now["members"].values():
                 member["in_use"] = GIB
-            self.after = state(alarms=tuple(map(tuple, self.now["alarms"])))  # type: ignore[arg-type]
+            self.after = state(alarms=tuple(map(tuple, self.now["alarms"])))
         return self.now
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -58,7 +59,7 @@ def machines(monkeypatch: pytest.MonkeyPatch) -> Machines:
     made = Machines()
     monkeypatch.setattr(reboot, "run_phase", made.phase)
     monkeypatch.setattr(reboot, "_patience", lambda *_: (300, False))
-    monkeypatch.setattr(reboot.time, "sleep", lambda _: None)
+    monkeypatch.setattr(time, "sleep", lambda _: None)
     return made
 
 
