@@ -12,6 +12,7 @@ TYPED := config components lab operations bench workstation policy demo examples
 .DEFAULT_GOAL := help
 .PHONY: help up down preview nodes ssh kubeconfig env doctor ami cost policy graph timeline
 .PHONY: verify repair
+.PHONY: defragment reboot user
 .PHONY: demo check test golden bench soak lock clean clean-artifacts
 
 help: ## show this
@@ -65,6 +66,15 @@ policy: ## check every stack against what must never be (world-open SSH, IMDSv1,
 graph: ## print a stack's resources, and the longest chain of waits in its graph: STACK=dev
 	@$(PYTHON_ONLY)
 	@$(RUN) bench.graph --stack $(STACK)
+
+defragment: ## give the holes in etcd's database back to the disk, member by member (COMPACT=1: forget old revisions first)
+	@python3 -m operations defragment --stack $(STACK) $(if $(COMPACT),--compact)
+
+reboot: ## reboot the machines one after the other, drained (NODE=a,b: those; ONLY_REQUIRED=1: those that ask for it)
+	@python3 -m operations reboot --stack $(STACK) $(if $(NODE),--node '$(NODE)') $(if $(ONLY_REQUIRED),--only-required)
+
+user: ## make a certificate and kubeconfig for a person: NAME=jane GROUP=developers (DAYS=90)
+	@python3 -m operations user --stack $(STACK) --name '$(NAME)' --group '$(GROUP)' $(if $(DAYS),--days $(DAYS)) $(if $(ADMIN),--admin)
 
 demo: ## deploy the example on the running lab and show what an orchestrator promises (ARGS=--help)
 	@$(TOOLS)

@@ -20,6 +20,7 @@ from components.machine import Machine, Proxy
 from components.render import File
 from components.staging import artifact_entries, binary_links
 from components.tree import STAGED_BY_PREPARE, machine_folders, machine_units
+from components.way_out import proxy_of_prepare
 from config.aws_plan import ETCD_DEVICE
 from config.plan import ClusterPlan, MachinePlan, Role, machine_artifacts
 
@@ -157,6 +158,7 @@ class NodePrepare(pulumi.ComponentResource):
                 path: file.text for path, file in files.items() if path.startswith(STAGED_BY_PREPARE)
             },
             "artifacts": artifacts,
+            **proxy_of_prepare(plan),
         }
         if plan.aws is not None:
             content["cloud"] = "aws"

@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from components.authentication import AUTHENTICATION_FILE, authentication_config
 from components.credential_provider import credential_provider_config
 from components.render import File, dump_yaml, environment, render_tree
+from components.way_out import way_out_files
 from config.certificates import AUTHORITY_PATHS, ETCD_PKI, KUBERNETES_PKI, CertificateSpec
 from config.plan import ClusterPlan, MachinePlan, Role
 from config.settings import GRACE_SECONDS_DEFAULT, LEASE_SECONDS_DEFAULT, Cni
@@ -74,6 +76,7 @@ def machine_files(plan: ClusterPlan, machine: MachinePlan) -> dict[str, File]:
     files = render_tree(rootfs_roles(plan, machine), _template_values(plan, machine))
     if machine.is_node:
         files |= _node_files(plan, machine)
+        files |= way_out_files(plan)
     if machine.role is Role.CONTROL_PLANE:
         files |= _control_plane_files(plan, machine)
     return dict(sorted(files.items()))
@@ -355,6 +358,8 @@ def _control_plane_files(plan: ClusterPlan, machine: MachinePlan) -> dict[str, F
     files["/etc/kubernetes/kube-scheduler.env"] = File(
         environment({"EXTRA_ARGS": flags(plan.extra_args.scheduler)})
     )
+    if plan.oidc is not None:
+        files[AUTHENTICATION_FILE] = File(authentication_config(plan.oidc))
     return files
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from itertools import combinations
 
+from config.access_contradictions import access_findings
 from config.aws_contradictions import aws_findings, foreign_findings
 from config.aws_models import AwsPlatform
 from config.aws_plan import RESERVED_EIGHTHS
@@ -78,6 +79,7 @@ def findings(settings: Settings) -> Findings:
     yield from replace_findings(settings)
     yield from _validity(settings)
     yield from _artifacts(settings)
+    yield from access_findings(settings)
 
 
 def _overlaps(settings: Settings) -> Findings:

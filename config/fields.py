@@ -140,6 +140,23 @@ def _looks_like_address(value: str) -> str | None:
     return None
 
 
+def _no_password(value: str) -> str | None:
+    if "@" not in value:
+        return None
+    return (
+        "holds a password, which everybody on a machine could read in unit files and process lists; write the URL"
+        " without it, and have the proxy know the machines by their addresses, or put another in front of it"
+    )
+
+
+def _not_the_clusters_own(value: str) -> str | None:
+    """Refuse what a token's name could continue to one that Kubernetes or Hardway has given rights already."""
+    for own in ("system:", "hardway:"):
+        if value.startswith(own) or own.startswith(value):
+            return f"would let a token name whom '{own}' stands for in this cluster; choose another, such as oidc:"
+    return None
+
+
 Integer = Annotated[int, Field(strict=True)]
 Switch = Annotated[bool, Field(strict=True)]
 Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
@@ -231,6 +248,49 @@ MirrorUrl = Annotated[
         "a URL of http or https without '/' at the end, such as https://mirror.example.com/hardway",
     ),
 ]
+RegistryName = Annotated[
+    str,
+    Shape(
+        rf"{_DNS_NAME}(:\d{{1,5}})?",
+        "a registry's name as it stands in front of an image, such as docker.io or registry.example.com:5000",
+        what="registry",
+    ),
+]
+HttpsUrl = Annotated[
+    str,
+    Shape(
+        rf"https://{_DNS_NAME}(:\d{{1,5}})?(/[^\s?#]*)?",
+        "a URL of https without '?' and '#', such as https://login.example.com/realms/team",
+    ),
+]
+ProxyUrl = Annotated[
+    str,
+    Shape(
+        rf"https?://([^\s/@]*@)?{_DNS_NAME}(:\d{{1,5}})?/?",
+        "a URL of http or https with host and port, such as http://proxy.example.com:3128",
+        check=_no_password,
+    ),
+]
+NoProxy = Annotated[
+    str,
+    Shape(
+        rf"\.?{_DNS_NAME}|{_NETWORK}",
+        "a DNS name, one with '.' in front for all names below it, an IPv4 address or an IPv4 network",
+    ),
+]
+ClaimName = Annotated[
+    str, Shape(r"[A-Za-z0-9_:./-]+", "the name of a token's claim, such as groups", what="claim", longest=200)
+]
+ClaimPrefix = Annotated[
+    str,
+    Shape(
+        r"[A-Za-z0-9][A-Za-z0-9._:/#-]*[:/#]",
+        "text that ends with ':', '/' or '#', such as oidc:",
+        longest=200,
+        check=_not_the_clusters_own,
+    ),
+]
+ClientId = Annotated[str, Shape(r"\S+", "the client's name at the issuer, without spaces", longest=255)]
 LoginName = Annotated[
     str,
     Shape(r"[a-z_][a-z0-9_-]*", "a Linux login name of small letters, digits, '_' and '-'", longest=32),

@@ -13,6 +13,17 @@ _OWN_KUBECONFIG = (
     "master",
     "leader-elect",
 )
+_OIDC = (
+    "oidc-issuer-url",
+    "oidc-client-id",
+    "oidc-username-claim",
+    "oidc-username-prefix",
+    "oidc-groups-claim",
+    "oidc-groups-prefix",
+    "oidc-required-claim",
+    "oidc-signing-algs",
+    "oidc-ca-file",
+)
 
 OWN_FLAGS: dict[str, frozenset[str]] = {
     "apiServer": frozenset(
@@ -80,6 +91,9 @@ REPLACED_FLAGS: dict[str, dict[str, str]] = {
         "anonymous-auth": (
             "anonymous requests are ruled by Hardway's AuthenticationConfiguration, beside which "
             "kube-apiserver refuses this flag"
+        ),
+        **dict.fromkeys(
+            _OIDC, "is controlPlane.oidc's business, beside which kube-apiserver refuses this flag"
         ),
     },
     "controllerManager": {

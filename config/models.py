@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from config.access_models import Oidc, Proxy
 from config.aws_models import AwsControlPlane, AwsPlatform, AwsWorkers
 from config.fields import (
     Address,
@@ -33,6 +34,7 @@ from config.fields import (
     NodeLabelKey,
     NodePort,
     Port,
+    RegistryName,
     Sha256,
     SshHost,
     Switch,
@@ -91,6 +93,8 @@ class NetworkSettings(Model):
     forwarded_node_ports: tuple[NodePort, ...] = ()
     """NodePorts that machines of role load-balancer forward to the same port of every worker that answers on it.
     Not on `aws`."""
+    proxy: Proxy | None = None
+    """The way out for machines that may not connect to the internet by themselves: downloads, packages, images."""
 
 
 class Component(Model):
@@ -116,6 +120,8 @@ class ControlPlaneSettings(Model):
     the first."""
     aws: AwsControlPlane | None = None
     """What its machines are on `aws`; left out, the defaults below. Not on other platforms."""
+    oidc: Oidc | None = None
+    """An issuer of OpenID Connect whose tokens log people in; see docs/users.md."""
 
 
 class Taint(Model):
@@ -223,6 +229,8 @@ class Artifacts(Model):
     own."""
     preload_images: Switch = False
     """Import the container images from the mirror too (no registry needed)."""
+    registry_mirrors: dict[RegistryName, Annotated[tuple[MirrorUrl, ...], Field(min_length=1)]] = {}
+    """Mirrors by registry, asked in their order before the registry itself; pods' images are pulled there."""
 
 
 class LabPlatform(Model):

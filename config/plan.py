@@ -6,14 +6,16 @@ only, so adding or removing another machine, pool or zone moves nobody.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
 from ipaddress import IPv4Address, IPv4Network
 
+from config.access_models import Oidc
 from config.aws_plan import AwsPlan, in_turn, machine_subnet_range, plan_aws, pool_zones
 from config.aws_warnings import aws_warnings
 from config.machine_names import LAB_BALANCER, control_plane_names, worker_name, worker_numbers
+from config.proxy import ProxyPlan, plan_proxy
 from config.settings import (
     CONTROL_PLANE_OFFSET,
     LOAD_BALANCER_OFFSET,
@@ -200,6 +202,7 @@ class ArtifactPlan:
     mirror: str | None
     digests: dict[str, str]
     preload_images: bool
+    registry_mirrors: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def url(self, artifact: Artifact, arch: str) -> str:
         """The mirror's address of an artifact, or its publisher's."""
@@ -236,6 +239,8 @@ class ClusterPlan:
         replace: names of machines to make anew.
         aws: what only that platform has.
         network_policies_from_image: whether kube-network-policies is a DaemonSet instead of a systemd service.
+        oidc: the issuer whose tokens log people in, or None.
+        proxy: the way out, or None.
         warnings: what the operator should know, a sentence each.
     """
 
@@ -256,6 +261,8 @@ class ClusterPlan:
     replace: tuple[str, ...] = ()
     aws: AwsPlan | None = None
     network_policies_from_image: bool = False
+    oidc: Oidc | None = None
+    proxy: ProxyPlan | None = None
     warnings: tuple[str, ...] = ()
 
     @property
@@ -338,7 +345,10 @@ def plan_cluster(settings: Settings, *, region: str = "") -> ClusterPlan:
             settings.certificates.authority_years * 365 * 24,
         ),
         artifacts=ArtifactPlan(
-            settings.artifacts.mirror, dict(settings.artifacts.digests), settings.artifacts.preload_images
+            settings.artifacts.mirror,
+            dict(settings.artifacts.digests),
+            settings.artifacts.preload_images,
+            dict(settings.artifacts.registry_mirrors),
         ),
         add_ons=AddOnPlan(
             settings.add_ons.coredns,
@@ -353,6 +363,8 @@ def plan_cluster(settings: Settings, *, region: str = "") -> ClusterPlan:
         replace=settings.replace,
         aws=aws,
         network_policies_from_image=network_policies_from_image(settings),
+        oidc=settings.control_plane.oidc,
+        proxy=plan_proxy(settings),
         warnings=warnings,
     )
 

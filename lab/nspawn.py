@@ -11,6 +11,10 @@ from lab.mounts import unmount_below
 from lab.specification import MachineSpec
 
 PROPAGATE = Path("/run/systemd/nspawn/propagate")
+REBOOTED = 133
+"""Status with which systemd-nspawn ends under --keep-unit when its machine has asked for a reboot: it leaves starting
+it again to who started it (systemd's nspawn.c, EXIT_FORCE_RESTART)."""
+_AGAIN = f'while "$@"; status=$?; [ "$status" -eq {REBOOTED} ]; do :; done; exit "$status"'
 
 
 def boot(spec: MachineSpec, disk: Disk, group: str) -> None:
@@ -27,7 +31,7 @@ def boot(spec: MachineSpec, disk: Disk, group: str) -> None:
         log_file.replace(disk.folder / "console.previous.log")
     with log_file.open("wb") as log:
         subprocess.run(
-            ["setsid", "--fork", *cgroups.wrap(group, _nspawn(spec, disk))],
+            ["setsid", "--fork", *cgroups.wrap(group, _supervised(_nspawn(spec, disk)))],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -35,6 +39,11 @@ def boot(spec: MachineSpec, disk: Disk, group: str) -> None:
             cwd=paths.PROJECT,
             check=True,
         )
+
+
+def _supervised(command: list[str]) -> list[str]:
+    """The command, run again whenever the machine reboots itself: as hardware would, and with the same cable."""
+    return ["/bin/sh", "-c", _AGAIN, "machine", *command]
 
 
 def _nspawn(spec: MachineSpec, disk: Disk) -> list[str]:

@@ -83,6 +83,16 @@ class Stack:
         return self.folder / "unfinished"
 
     @property
+    def reboot_round(self) -> Path:
+        """What a rolling reboot has still to do; there from its begin to its good end."""
+        return self.folder / "reboot.json"
+
+    @property
+    def users(self) -> Path:
+        """Folder of the kubeconfigs that were made for people."""
+        return self.folder / "users"
+
+    @property
     def example(self) -> Path:
         """Folder of the demo's working copy of the example's manifests, passwords among them."""
         return self.folder / "tooling"
@@ -102,6 +112,7 @@ class Stack:
         access = (self.outputs_file, self.kubeconfig, self.folder / "ssh_key", self.folder / "known_hosts")
         run = (
             self.unfinished,
+            self.reboot_round,
             self.events,
             event_log.times_file(self.events),
             self.engine_output,
@@ -110,8 +121,9 @@ class Stack:
         demo = (self.example_passwords, self.demo_results)
         for path in (*access, *run, *demo, *self.folder.glob(f".*{PARTIAL}*")):
             path.unlink(missing_ok=True)
-        if self.example.exists():
-            shutil.rmtree(self.example)
+        for folder in (self.example, self.users):
+            if folder.exists():
+                shutil.rmtree(folder)
 
     @property
     def kind(self) -> str:

@@ -16,6 +16,9 @@ from workstation import stack_text
 COMMANDS: dict[str, str] = {
     "verify": "compare every machine with what the state says of it; changes nothing",
     "repair": "verify, then repeat exactly the steps of the machines that differ",
+    "defragment": "give the holes in etcd's database back to the disk, member by member",
+    "reboot": "reboot the machines' operating systems, one after the other",
+    "user": "make a certificate and a kubeconfig for a person",
 }
 """Command by name, with the text of its help; the module of that name in this package has `arguments(parser)` and
 `run(stack, chosen) -> int`."""

@@ -14,10 +14,11 @@ import shutil
 import tarfile
 import time
 import urllib.error
-import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
+from components.agent import proxy
 from components.agent.evidence import Failure, say
 
 ROOT = "/opt/hardway"
@@ -27,16 +28,17 @@ RECORD = ".files.json"
 """In each folder: sha256 and mode of the files that staging put there, by name."""
 
 
-def stage(artifacts: list[dict[str, Any]]) -> int:
+def stage(artifacts: list[dict[str, Any]], way_out: proxy.Proxy | None = None) -> int:
     """Bring every artifact that is not there yet; gives how many were fetched.
 
     Args:
         artifacts: each with name, version, url, sha256, binaries ("*" for all of an archive's files); an
             image archive has `reference` instead of binaries.
+        way_out: the proxy, or None.
     """
     missing = [artifact for artifact in artifacts if not _present(artifact)]
     with ThreadPoolExecutor(max_workers=4) as pool:
-        list(pool.map(_bring, missing))
+        list(pool.map(partial(_bring, way_out=way_out), missing))
     return len(missing)
 
 
@@ -89,13 +91,13 @@ def look(path: str) -> dict[str, Any] | None:
         return None
 
 
-def _bring(artifact: dict[str, Any]) -> None:
+def _bring(artifact: dict[str, Any], way_out: proxy.Proxy | None = None) -> None:
     new = folder(artifact) + ".new"
     shutil.rmtree(new, ignore_errors=True)
     os.makedirs(new, mode=0o755)
     try:
         archive = f"{new}/.download"
-        found = _download(artifact["url"], archive)
+        found = _download(artifact["url"], archive, way_out)
         if found != artifact["sha256"]:
             raise Failure(
                 f"{artifact['name']} {artifact['version']} from {artifact['url']} has sha256 {found}, "
@@ -137,11 +139,11 @@ def _mend(new: str, where: str) -> None:
             os.replace(f"{new}/{name}", f"{where}/{name}")
 
 
-def _download(url: str, target: str) -> str:
+def _download(url: str, target: str, way_out: proxy.Proxy | None = None) -> str:
     """Fetch a URL into a file and give the sha256 of what came; a lost connection is tried again."""
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            return _fetch(url, target)
+            return _fetch(url, target, way_out)
         except (OSError, http.client.HTTPException) as error:
             full = isinstance(error, OSError) and error.errno == errno.ENOSPC
             if full:
@@ -156,10 +158,10 @@ def _download(url: str, target: str) -> str:
     raise AssertionError("unreachable")
 
 
-def _fetch(url: str, target: str) -> str:
+def _fetch(url: str, target: str, way_out: proxy.Proxy | None = None) -> str:
     """One attempt. A connection that ends early is an error of its own, not a wrong digest."""
     digest = hashlib.sha256()
-    with urllib.request.urlopen(url, timeout=30) as source, open(target, "wb") as sink:
+    with proxy.open_url(url, way_out, 30) as source, open(target, "wb") as sink:
         while chunk := source.read(CHUNK):
             digest.update(chunk)
             sink.write(chunk)

@@ -64,7 +64,7 @@ def _remove(bundle: dict[str, Any]) -> bool:
         return False
     node = json.loads(text)
     if _answers(node):
-        _drain(kubectl, node, float(bundle["seconds"]), force=bool(bundle.get("force")))
+        empty(kubectl, node, float(bundle["seconds"]), force=bool(bundle.get("force")))
     else:
         say(f"Node {name} is not Ready or its kubelet does not answer, so it is not waited for")
     command(*kubectl, "delete", "node", name, "--ignore-not-found", "--wait=false")
@@ -105,8 +105,18 @@ def _listens(status: dict[str, Any]) -> bool:
     return False
 
 
-def _drain(kubectl: list[str], node: dict[str, Any], seconds: float, *, force: bool) -> None:
-    """Cordon and evict; a Node whose pods stayed gets back what it was."""
+def empty(kubectl: list[str], node: dict[str, Any], seconds: float, *, force: bool) -> None:
+    """Cordon and evict; a Node whose pods stayed gets back what it was.
+
+    Args:
+        kubectl: the command with its credential.
+        node: as the API has it.
+        seconds: how long it may take.
+        force: whether pods without a controller may be lost.
+
+    Raises:
+        Failure: pods stayed; the message names them and what holds each.
+    """
     name = node["metadata"]["name"]
     alone = pod_budgets.lone(_pods(kubectl, name))
     if alone and not force:

@@ -6,6 +6,7 @@ Another run of the package manager is waited for. Nothing is upgraded or removed
 import subprocess
 import time
 
+from components.agent import proxy
 from components.agent.evidence import Failure, say, succeeds
 from components.agent.evidence import run as command
 
@@ -24,11 +25,12 @@ _APT = (
 )
 
 
-def install(wanted: list[str]) -> None:
+def install(wanted: list[str], way_out: proxy.Proxy | None = None) -> None:
     """Install the packages that are missing.
 
     Args:
         wanted: names of packages.
+        way_out: the proxy, or None.
 
     Raises:
         Failure: the package manager fails, or somebody else holds its locks for longer than `LOCK_SECONDS`.
@@ -37,8 +39,9 @@ def install(wanted: list[str]) -> None:
     if not lacking:
         return
     say(f"installing packages: {' '.join(lacking)}")
-    _apt("update", seconds=300)
-    _apt("install", "--no-install-recommends", *lacking, seconds=600)
+    by = proxy.for_apt(way_out)
+    _apt(*by, "update", seconds=300)
+    _apt(*by, "install", "--no-install-recommends", *lacking, seconds=600)
 
 
 def missing(wanted: list[str]) -> list[str]:

@@ -25,7 +25,7 @@ def run(bundle: dict[str, Any]) -> dict[str, Any]:
     _check_architecture(bundle["machine"]["architecture"])
     os.makedirs(STATE, mode=0o700, exist_ok=True)
     with machine_lock():
-        packages.install(bundle["packages"])
+        packages.install(bundle["packages"], bundle.get("proxy"))
         packages.silence_haproxy()
         for user, home in bundle["users"].items():
             _make_user(user, home)
@@ -35,7 +35,7 @@ def run(bundle: dict[str, Any]) -> dict[str, Any]:
         provider = cloud.provider_id(bundle.get("cloud"))
         if bundle["machine"]["node"]:
             _plant_drop_ins(machine_facts.drop_ins(facts, bundle["pods"]) | cloud.drop_in(provider))
-        fetched = downloads.stage(bundle["artifacts"])
+        fetched = downloads.stage(bundle["artifacts"], bundle.get("proxy"))
     say(f"prepared: {fetched} of {len(bundle['artifacts'])} artifacts fetched")
     # Among the facts, since activate runs again when they change: the kubelet reads a drop-in at its start only.
     identity = {} if provider is None else {"provider_id": provider}

@@ -50,7 +50,7 @@ def order(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(
         prepare, "write_file", lambda path, *_: done.append(f"wrote {os.path.basename(path)}")
     )
-    monkeypatch.setattr(downloads, "stage", lambda _artifacts: 0)
+    monkeypatch.setattr(downloads, "stage", lambda _artifacts, _way_out: 0)
     return done
 
 

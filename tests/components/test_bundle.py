@@ -78,13 +78,21 @@ def test_another_process_with_another_hash_seed_makes_the_same_bundle() -> None:
             "prepare",
             {
                 *("cloud", "cloud_init", "disks", "downloads", "evidence", "loader", "lock"),
-                *("machine_facts", "packages", "prepare"),
+                *("machine_facts", "packages", "prepare", "proxy"),
             },
         ),
         ("activate", {"activate", "clock", "etcd", "evidence", "files", "loader", "lock", "units"}),
         ("rotate_host_key", {"evidence", "loader", "lock", "rotate_host_key"}),
         ("drain", {"drain", "evidence", "loader", "lock", "nodes", "pod_budgets"}),
         ("sweep", {"evidence", "loader", "nodes", "sweep"}),
+        ("defragment", {"defragment", "etcd", "evidence", "loader", "lock", "members"}),
+        (
+            "reboot",
+            {
+                *("drain", "etcd", "evidence", "files", "loader", "lock", "members"),
+                *("nodes", "pod_budgets", "reboot", "units"),
+            },
+        ),
         ("operate", {"evidence", "files", "loader", "lock", "nodes", "operate", "units"}),
     ],
 )
