@@ -11,6 +11,7 @@ TYPED := config components lab operations bench workstation policy demo examples
 
 .DEFAULT_GOAL := help
 .PHONY: help up down preview nodes ssh kubeconfig env doctor ami cost policy graph timeline
+.PHONY: backup restore restore-drill recover
 .PHONY: demo check test golden bench soak lock clean clean-artifacts
 
 help: ## show this
@@ -58,6 +59,18 @@ policy: ## check every stack against what must never be (world-open SSH, IMDSv1,
 graph: ## print a stack's resources, and the longest chain of waits in its graph: STACK=dev
 	@$(PYTHON_ONLY)
 	@$(RUN) bench.graph --stack $(STACK)
+
+backup: ## take a snapshot of etcd and an encrypted export of the stack, into a folder on this computer
+	@python3 -m operations backup --stack $(STACK)
+
+restore: ## have all of etcd begin anew from a snapshot: SNAPSHOT=<file or folder of `backup`> (YES=1: don't ask)
+	@python3 -m operations restore --stack $(STACK) $(if $(YES),--yes) -- "$(SNAPSHOT)"
+
+restore-drill: ## restore the newest snapshot beside the living etcd, compare, and take it away again
+	@python3 -m operations restore-drill --stack $(STACK)
+
+recover: ## put a stack's lost state back: BACKUP=<folder of `backup`>
+	@python3 -m operations recover --stack $(STACK) -- "$(BACKUP)"
 
 demo: ## deploy the example on the running lab and show what an orchestrator promises (ARGS=--help)
 	@$(TOOLS)

@@ -13,7 +13,12 @@ from lab import paths, tools
 from lab.errors import LabError
 from workstation import stack_text
 
-COMMANDS: dict[str, str] = {}
+COMMANDS: dict[str, str] = {
+    "backup": "take a snapshot of etcd and an encrypted export of the stack",
+    "restore": "begin anew from a snapshot, on all members of etcd",
+    "restore-drill": "restore the newest snapshot beside the living cluster, compare, and take it away again",
+    "recover": "put a stack's lost state back from a backup",
+}
 """Command by name, with the text of its help; the module of that name in this package has `arguments(parser)` and
 `run(stack, chosen) -> int`."""
 
