@@ -1,7 +1,7 @@
 """`make recover BACKUP=`: a stack's state is lost and its machines are fine; the state comes back from a backup.
 
-No machine is asked or changed. What was changed after the backup is unknown to the state then: the next `make up` brings
-both together.
+No machine is asked or changed. What was changed after the backup is unknown to the state then: the next `make up`
+brings both together.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def run(chosen: stack.Stack, given: argparse.Namespace) -> int:
     _check_passphrase(about, folder)
     if stack.exists(chosen) and stack.exported(chosen):
         raise LabError(
-            f"stack {chosen.name} has a state, with {len(stack.exported(chosen))} resources. To have the backup's in its "
-            f"place, take it away first: 'pulumi stack rm --force {chosen.name}' (no machine is touched by that)"
+            f"stack {chosen.name} has a state, with {len(stack.exported(chosen))} resources. To have the backup's in "
+            f"its place, take it away first: 'pulumi stack rm --force {chosen.name}' (no machine is touched by that)"
         )
     _put_back_config(chosen, folder / chosen.source.name)
     stack.ensure(chosen)
@@ -73,8 +73,8 @@ def _check_passphrase(about: dict[str, Any], folder: Path) -> None:
     file = Path(environment["PULUMI_CONFIG_PASSPHRASE_FILE"])
     if not file.exists():
         raise LabError(
-            f"{folder}: its secrets are encrypted with a passphrase, and {file} does not exist; write it there (mode 0600)"
-            " or set PULUMI_CONFIG_PASSPHRASE_FILE"
+            f"{folder}: its secrets are encrypted with a passphrase, and {file} does not exist; write it there "
+            "(mode 0600) or set PULUMI_CONFIG_PASSPHRASE_FILE"
         )
 
 

@@ -68,7 +68,7 @@ def check(bundle: dict[str, Any]) -> dict[str, Any]:
         "status": status,
         "etcd": snapshots.etcd_version(),
         "mark": mark,
-        "living": living_revision(own),
+        "living": snapshots.living_revision(own["client"]),
         "highest": highest_revision(own),
     }
 
@@ -110,23 +110,15 @@ def _check_space(size: int) -> None:
         )
 
 
-def living_revision(own: dict[str, str]) -> int | None:
-    """The revision of the member here, None where it does not answer."""
-    ask = (*etcd.CTL, "--command-timeout=3s", f"--endpoints={own['client']}", "endpoint", "status")
-    try:
-        return int(
-            json.loads(command(*ask, "--write-out=json", timeout=10))[0]["Status"]["header"]["revision"]
-        )
-    except (Failure, ValueError, KeyError, IndexError):
-        return None
-
-
 def highest_revision(own: dict[str, str]) -> int:
     """The highest revision that anybody may have been told by this machine, as far as it can be found out.
 
     Whoever watches must never be told of a lower one than they know: not by a second restore either.
     """
-    known = [living_revision(own) or 0, *map(snapshots.revision_in_name, snapshots.listed())]
+    known = [
+        snapshots.living_revision(own["client"]) or 0,
+        *map(snapshots.revision_in_name, snapshots.listed()),
+    ]
     database = f"{etcd.DATA}/snap/db"
     if not is_active("etcd.service") and os.path.exists(database):
         try:
@@ -239,7 +231,7 @@ def start(bundle: dict[str, Any]) -> dict[str, Any]:
             f"etcd is not healthy {HEALTHY_SECONDS:.0f} s after its start on the restored data. Correct the cause and "
             f"run again.\n{unit_evidence('etcd.service')}"
         )
-    return {"revision": living_revision(own)}
+    return {"revision": snapshots.living_revision(own["client"])}
 
 
 def serve(bundle: dict[str, Any]) -> dict[str, Any]:

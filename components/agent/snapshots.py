@@ -7,6 +7,7 @@ import os
 import re
 from typing import Any
 
+from components.agent.etcd import CTL
 from components.agent.evidence import Failure, run
 
 FOLDER = "/var/lib/hardway-backups"
@@ -68,3 +69,12 @@ def etcd_version() -> str:
     if found is None:
         raise Failure(f"'{UTL} version' does not tell its version; run 'make up' first")
     return found.group(1)
+
+
+def living_revision(client: str) -> int | None:
+    """The revision of the member that answers at an address, None where none does."""
+    ask = (*CTL, "--command-timeout=3s", f"--endpoints={client}", "endpoint", "status", "--write-out=json")
+    try:
+        return int(json.loads(run(*ask, timeout=10))[0]["Status"]["header"]["revision"])
+    except (Failure, ValueError, KeyError, IndexError):
+        return None
