@@ -15,7 +15,6 @@ BACKUP_FOLDER = snapshots.FOLDER
 BACKUP_SCRIPT = "/usr/local/lib/hardway/etcd-backup"
 SETTINGS = "/etc/etcd/backup.env"
 INTERVAL = "/etc/systemd/system/hardway-etcd-backup.timer.d/50-interval.conf"
-_FIRST_SECONDS = 60
 _SPREAD = 3
 """The machines' times are spread over a third of the interval, so that members do not do it at once."""
 
@@ -37,10 +36,9 @@ def backup_files(plan: ClusterPlan, machine: MachinePlan) -> dict[str, File]:
 
 
 def _interval(minutes: int) -> str:
-    """The timer's drop-in: from its start, then from snapshot to snapshot; a machine's delay is always the same."""
+    """The timer's drop-in: from snapshot to snapshot; a machine's delay is always the same."""
     return (
         "[Timer]\n"
-        f"OnActiveSec={_FIRST_SECONDS}s\n"
         f"OnUnitActiveSec={minutes}min\n"
         f"RandomizedDelaySec={minutes * 60 // _SPREAD}s\n"
         "FixedRandomDelay=true\n"
