@@ -18,8 +18,7 @@ from components.agent.evidence import run as command
 from components.agent.lock import machine_lock
 from components.agent.units import answers, is_active
 
-MARK = "/var/lib/hardway/etcd-restore.json"
-"""Exists from the staging of a restore to its end."""
+MARK = etcd.RESTORE_MARK
 DONE = "/var/lib/hardway/etcd-restored.json"
 """What the last restore that ended well began from."""
 ETCD = "/var/lib/etcd"

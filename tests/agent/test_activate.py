@@ -479,3 +479,17 @@ def test_a_new_version_is_a_switched_link_that_its_unit_restarts_on(machine: Mac
     machine.events.clear()
     assert activate.run(bundle("2"))["restarted"] == ["kubelet.service"]
     assert machine.events == ["clock", "enable", "restart kubelet.service", "node is ready"]
+
+
+def test_nothing_is_started_while_a_restore_of_etcd_has_not_ended(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark = tmp_path / "etcd-restore.json"
+    mark.write_text("{}")
+    monkeypatch.setattr(etcd, "RESTORE_MARK", str(mark))
+    with pytest.raises(
+        Failure, match="a restore of etcd was begun here and has not ended. Nothing was changed"
+    ):
+        activate.run(control_plane(machine))
+    assert machine.events == []
+    assert activate.run(worker(machine))["restarted"]
