@@ -488,7 +488,7 @@ def test_nothing_is_started_while_a_restore_of_etcd_has_not_ended(
     mark.write_text("{}")
     monkeypatch.setattr(etcd, "RESTORE_MARK", str(mark))
     with pytest.raises(
-        Failure, match="a restore of etcd was begun here and has not ended. Nothing was changed"
+        Failure, match=r"a restore of etcd was begun here and has not ended\. Nothing was changed"
     ):
         activate.run(control_plane(machine))
     assert machine.events == []
