@@ -38,7 +38,7 @@ def told(machine: str, found: dict[str, Any]) -> str:
     lines = [
         f"{found['snapshot']} of {machine} can be restored ({found['seconds']} s; nothing that runs was touched)",
         f"  {found['size']} bytes, {sum(kinds.values())} keys of {len(kinds)} resources, revision {found['revision']}",
-        f"  hash of all keys {found['hash']:08x}, of the snapshot and of the etcd that ran on it alike",
+        f"  hash of all keys {found['hash']:08x}, {_compared(found['alike'])}",
         f"  age {found['age_seconds']} s; the living etcd is ahead by {behind}",
     ]
     if living:
@@ -49,3 +49,9 @@ def told(machine: str, found: dict[str, Any]) -> str:
         )
         lines += [f"    {kind:32} {kinds.get(kind, 0):6} {living.get(kind, 0):6}" for kind in differing]
     return "\n".join(lines)
+
+
+def _compared(alike: bool | None) -> str:
+    if alike:
+        return "the living etcd's at that revision too"
+    return "and the living etcd can't tell its own at that revision any more: it was compacted since"

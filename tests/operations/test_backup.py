@@ -111,6 +111,7 @@ def test_a_rehearsal_tells_age_distance_and_where_keys_differ() -> None:
         "age_seconds": 90,
         "size": 4096,
         "hash": 11,
+        "alike": True,
         "revision": 700,
         "kinds": {"pods": 4, "secrets": 2},
         "living": {"pods": 5, "secrets": 2},
@@ -120,7 +121,7 @@ def test_a_rehearsal_tells_age_distance_and_where_keys_differ() -> None:
     assert restore_drill.told("cp-2", found) == (
         "etcd-20261123T050000Z-700.db of cp-2 can be restored (2.5 s; nothing that runs was touched)\n"
         "  4096 bytes, 6 keys of 2 resources, revision 700\n"
-        "  hash of all keys 0000000b, of the snapshot and of the etcd that ran on it alike\n"
+        "  hash of all keys 0000000b, the living etcd's at that revision too\n"
         "  age 90 s; the living etcd is ahead by 12 revisions\n"
         "  keys by resource where both differ (snapshot, living):\n"
         "    pods                                  4      5"
