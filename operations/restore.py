@@ -193,6 +193,8 @@ def decide(digest: str, checked: Results, now: str) -> Restore:
 def _lost(path: Path, restore: Restore, checked: Results) -> str:
     """What the operator agrees to."""
     status = next(iter(checked.values()))["status"]
+    if restore.goes_on:
+        return f"{path}: the restore of this snapshot that was begun as {restore.attempt} goes on"
     living = max(int(result["living"] or 0) for result in checked.values())
     since = living - int(status["revision"])
     lost = (
@@ -202,12 +204,11 @@ def _lost(path: Path, restore: Restore, checked: Results) -> str:
         if not living
         else "etcd answers, at a revision that is no later than the snapshot's"
     )
-    begun = "\nIt goes on with a restore of this snapshot that was begun before." if restore.goes_on else ""
     return (
         f"{path}: revision {status['revision']}, {status['totalKey']} keys, {status['totalSize']} bytes\n"
         f"All of {', '.join(checked)} begin anew from it, at revision {restore.revision}.\n{lost}: objects made since "
         "are gone and their pods end, objects deleted since are back. The API does not answer meanwhile; running pods "
-        f"go on. Old data is put aside on each machine.{begun}"
+        f"go on. Old data is put aside on each machine."
     )
 
 

@@ -25,7 +25,7 @@ ETCD = "/var/lib/etcd"
 SPARE = 64 << 20
 """Bytes that stay free on etcd's volume beside the staged data."""
 CONTROL_PLANE = ("kube-scheduler.service", "kube-controller-manager.service", "kube-apiserver.service")
-HEALTHY_SECONDS = 180.0
+HEALTHY_SECONDS = 300.0
 
 
 def run(bundle: dict[str, Any]) -> dict[str, Any]:
@@ -238,7 +238,7 @@ def serve(bundle: dict[str, Any]) -> dict[str, Any]:
     begin = time.monotonic()
     _start("kube-apiserver.service")
     ready = f"https://127.0.0.1:{bundle['api_port']}/readyz"
-    if not wait_until("the API server", lambda: answers(ready), HEALTHY_SECONDS):
+    if not wait_until("the API server", lambda: answers(ready, 10), HEALTHY_SECONDS):
         raise Failure(
             f"the API server is not ready {HEALTHY_SECONDS:.0f} s after its start. Correct the cause and run again.\n"
             + unit_evidence("kube-apiserver.service")
