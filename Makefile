@@ -13,6 +13,7 @@ TYPED := config components lab operations bench workstation policy demo examples
 .PHONY: help up down preview nodes ssh kubeconfig env doctor ami cost policy graph timeline
 .PHONY: verify repair
 .PHONY: defragment reboot user
+.PHONY: backup restore restore-drill recover
 .PHONY: demo check test golden bench soak lock clean clean-artifacts
 
 help: ## show this
@@ -75,6 +76,18 @@ reboot: ## reboot the machines one after the other, drained (NODE=a,b: those; ON
 
 user: ## make a certificate and kubeconfig for a person: NAME=jane GROUP=developers (DAYS=90)
 	@python3 -m operations user --stack $(STACK) --name '$(NAME)' --group '$(GROUP)' $(if $(DAYS),--days $(DAYS)) $(if $(ADMIN),--admin)
+
+backup: ## take a snapshot of etcd and an encrypted export of the stack, into a folder on this computer
+	@python3 -m operations backup --stack $(STACK)
+
+restore: ## have all of etcd begin anew from a snapshot: SNAPSHOT=<file or folder of `backup`> (YES=1: don't ask)
+	@python3 -m operations restore --stack $(STACK) $(if $(YES),--yes) -- "$(SNAPSHOT)"
+
+restore-drill: ## restore the newest snapshot beside the living etcd, compare, and take it away again
+	@python3 -m operations restore-drill --stack $(STACK)
+
+recover: ## put a stack's lost state back: BACKUP=<folder of `backup`>
+	@python3 -m operations recover --stack $(STACK) -- "$(BACKUP)"
 
 demo: ## deploy the example on the running lab and show what an orchestrator promises (ARGS=--help)
 	@$(TOOLS)

@@ -152,7 +152,7 @@ class NodePrepare(pulumi.ComponentResource):
         content = {
             "machine": _about(machine.plan),
             "pods": str(plan.network.pods),
-            "packages": list(PACKAGES[machine.plan.role]),
+            "packages": [*PACKAGES[machine.plan.role], *_backup_packages(plan, machine.plan)],
             "users": {"etcd": "/var/lib/etcd"} if machine.plan.role is Role.CONTROL_PLANE else {},
             "kernel_files": {
                 path: file.text for path, file in files.items() if path.startswith(STAGED_BY_PREPARE)
@@ -170,6 +170,15 @@ class NodePrepare(pulumi.ComponentResource):
         self.command = command_on(name, machine, stdin, PREPARE_SECONDS, self, ())
         self.facts = _result(self.command).apply(lambda result: dict(result["facts"]))
         self.register_outputs({})
+
+
+def _backup_packages(plan: ClusterPlan, machine: MachinePlan) -> tuple[str, ...]:
+    """What a control-plane machine needs to send snapshots away: AWS' own client, as the distribution has it."""
+    return (
+        ("python3-boto3",)
+        if machine.role is Role.CONTROL_PLANE and plan.etcd.backup.bucket is not None
+        else ()
+    )
 
 
 def _disks(etcd_volume: str | None) -> list[dict[str, str]]:

@@ -7,9 +7,11 @@ are named here (`secret_paths`) and filled by whoever has the keys.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from components.authentication import AUTHENTICATION_FILE, authentication_config
+from components.backup_tree import BACKUP_FOLDER, BACKUP_SCRIPT, backup_files
 from components.credential_provider import credential_provider_config
 from components.render import File, dump_yaml, environment, render_tree
 from components.way_out import way_out_files
@@ -20,6 +22,7 @@ from config.versions import IMAGES
 
 UNITS = (
     "etcd.service",
+    "hardway-etcd-backup.timer",
     "kube-apiserver.service",
     "kube-controller-manager.service",
     "kube-scheduler.service",
@@ -63,7 +66,8 @@ def rootfs_roles(plan: ClusterPlan, machine: MachinePlan) -> tuple[str, ...]:
     flannel = ("flannel",) if plan.network.cni is Cni.FLANNEL else ()
     policies = ("network-policies",) if has_policies_service(plan) else ()
     control_plane = ("etcd", "control-plane") if machine.role is Role.CONTROL_PLANE else ()
-    return ("common", *control_plane, "node", *flannel, *policies)
+    timer = ("etcd-backup",) if control_plane and plan.etcd.backup.minutes else ()
+    return ("common", *control_plane, *timer, "node", *flannel, *policies)
 
 
 def has_policies_service(plan: ClusterPlan) -> bool:
@@ -78,7 +82,9 @@ def machine_files(plan: ClusterPlan, machine: MachinePlan) -> dict[str, File]:
         files |= _node_files(plan, machine)
         files |= way_out_files(plan)
     if machine.role is Role.CONTROL_PLANE:
-        files |= _control_plane_files(plan, machine)
+        files |= _control_plane_files(plan, machine) | backup_files(plan, machine)
+        # The service has no other rights than etcd's own user.
+        files[BACKUP_SCRIPT] = replace(files[BACKUP_SCRIPT], owner="etcd")
     return dict(sorted(files.items()))
 
 
@@ -119,6 +125,7 @@ def machine_folders(machine: MachinePlan) -> list[dict[str, Any]]:
             "/etc/etcd": ("root", 0o755),
             ETCD_PKI: ("etcd", 0o700),
             "/var/lib/etcd": ("etcd", 0o700),
+            BACKUP_FOLDER: ("etcd", 0o700),
         }
     return [{"path": path, "owner": owner, "mode": mode} for path, (owner, mode) in folders.items()]
 

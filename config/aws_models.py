@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from config.fields import (
+    BucketName,
     Cidr,
     Endpoint,
     FileName,
@@ -182,6 +183,9 @@ class AwsPlatform(Model):
     """A VPC of yours; left out, one is made with the range `network.machines`."""
     integration: AwsIntegration = AwsIntegration()
     """What ties the cluster to AWS."""
+    backup_bucket: BucketName | None = None
+    """S3 bucket of yours to which each snapshot of etcd goes, below <cluster>/<machine>/; left out, snapshots stay
+    on the machines. Hardway never makes or deletes it."""
     deletion_protection: Switch = True
     """Protects the balancer and etcd's volumes: switch it off and `pulumi up`, before `pulumi destroy`."""
     tags: dict[TagKey, TagValue] = {}

@@ -349,6 +349,13 @@ InstanceType = Annotated[
         "an EC2 instance type, such as t4g.medium",
     ),
 ]
+BucketName = Annotated[
+    str,
+    Shape(
+        r"[a-z0-9]([a-z0-9-]|\.(?=[a-z0-9])){1,61}[a-z0-9]",
+        "the name of an S3 bucket: 3 to 63 small letters, digits, '-' and '.'",
+    ),
+]
 _TAG = r"[A-Za-z0-9 _.:/=+@-]"
 TagKey = Annotated[
     str,

@@ -40,6 +40,8 @@ def control_plane_policy(plan: ClusterPlan) -> Policy | None:
         statements += _ebs_csi(plan.name, plan.aws.region)
     if plan.aws.ecr_credentials:
         statements += _ecr_pull(plan.aws.region)
+    if plan.etcd.backup.bucket is not None:
+        statements.append(_backups(plan.aws.region, plan.etcd.backup.bucket, plan.name))
     return _document(statements)
 
 
@@ -186,3 +188,14 @@ def _ecr_pull(region: str) -> list[Policy]:
             "PullFromEcr", _actions("ecr", pull), [f"arn:{partition_of(region)}:ecr:*:*:repository/*"], {}
         ),
     ]
+
+
+def _backups(region: str, bucket: str, cluster: str) -> Policy:
+    """To put snapshots of etcd below the cluster's own prefix, and neither to read nor to delete any.
+
+    A machine that somebody broke into can't take earlier snapshots away; with versions kept in the bucket it can't
+    write over them either.
+    """
+    return _allow(
+        "PutBackups", ["s3:PutObject"], [f"arn:{partition_of(region)}:s3:::{bucket}/{cluster}/*"], {}
+    )

@@ -187,6 +187,17 @@ class NodeLossSettings(Model):
     """Seconds without a renewal after which a Node is called unreachable; at least three renewals."""
 
 
+class EtcdBackupSettings(Model):
+    """Snapshots that every control-plane machine takes of its own member; see docs/backup.md."""
+
+    minutes: Annotated[Integer, Field(ge=0, le=1440)] = 15
+    """Minutes between two snapshots of one member; 0 takes none by itself."""
+    keep: Annotated[Integer, Field(ge=1, le=10000)] = 96
+    """How many snapshots stay on each machine at most."""
+    days: Annotated[Integer, Field(ge=1, le=3650)] = 7
+    """Days after which a snapshot goes; the newest stays whatever its age."""
+
+
 class EtcdSettings(Model):
     """etcd's timing; see etcd.io, "Tuning"."""
 
@@ -194,6 +205,8 @@ class EtcdSettings(Model):
     """Milliseconds between the leader's heartbeats."""
     election_ms: Annotated[Integer, Field(ge=100, le=50000)] = 1000
     """Milliseconds without a heartbeat after which a member calls an election; at least five heartbeats."""
+    backup: EtcdBackupSettings = EtcdBackupSettings()
+    """Snapshots on the control-plane machines."""
 
 
 class CertificateSettings(Model):

@@ -120,12 +120,32 @@ class EtcdMember:
 
 
 @dataclass(frozen=True)
+class BackupPlan:
+    """Snapshots of etcd on its machines.
+
+    Attributes:
+        minutes: between two of one member; 0 for none.
+        keep: how many stay on a machine at most.
+        days: after which one goes, unless it is the newest.
+        bucket: S3 bucket to which each one goes too, or None.
+        region: of the machines, where there is a bucket.
+    """
+
+    minutes: int
+    keep: int
+    days: int
+    bucket: str | None = None
+    region: str = ""
+
+
+@dataclass(frozen=True)
 class EtcdPlan:
-    """etcd: members and timing in milliseconds."""
+    """etcd: members, timing in milliseconds, snapshots."""
 
     members: tuple[EtcdMember, ...]
     heartbeat_ms: int
     election_ms: int
+    backup: BackupPlan
 
 
 @dataclass(frozen=True)
@@ -338,6 +358,7 @@ def plan_cluster(settings: Settings, *, region: str = "") -> ClusterPlan:
             tuple(EtcdMember(machine.name, machine.address) for machine in control_plane),
             settings.etcd.heartbeat_ms,
             settings.etcd.election_ms,
+            _backup(settings, region),
         ),
         certificates=CertificatePlan(
             settings.certificates.generation,
@@ -367,6 +388,13 @@ def plan_cluster(settings: Settings, *, region: str = "") -> ClusterPlan:
         proxy=plan_proxy(settings),
         warnings=warnings,
     )
+
+
+def _backup(settings: Settings, region: str) -> BackupPlan:
+    """When snapshots are taken and where they go; only machines on `aws` know a bucket."""
+    backup, platform = settings.etcd.backup, settings.platform
+    bucket = platform.backup_bucket if isinstance(platform, AwsPlatform) else None
+    return BackupPlan(backup.minutes, backup.keep, backup.days, bucket, region if bucket else "")
 
 
 _Fleet = tuple[tuple[MachinePlan, ...], tuple[MachinePlan, ...], tuple[MachinePlan, ...]]

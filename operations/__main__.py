@@ -19,6 +19,10 @@ COMMANDS: dict[str, str] = {
     "defragment": "give the holes in etcd's database back to the disk, member by member",
     "reboot": "reboot the machines' operating systems, one after the other",
     "user": "make a certificate and a kubeconfig for a person",
+    "backup": "take a snapshot of etcd and an encrypted export of the stack",
+    "restore": "begin anew from a snapshot, on all members of etcd",
+    "restore-drill": "restore the newest snapshot beside the living cluster, compare, and take it away again",
+    "recover": "put a stack's lost state back from a backup",
 }
 """Command by name, with the text of its help; the module of that name in this package has `arguments(parser)` and
 `run(stack, chosen) -> int`."""

@@ -27,6 +27,7 @@ def run(bundle: dict[str, Any]) -> dict[str, Any]:
     """Activate this machine; gives what it now runs with."""
     with machine_lock():
         _check_staged(bundle)
+        _refuse_half_a_restore(bundle)
         clock.check(bundle["files"])
         _refuse_to_lose_quorum(bundle)
         restarted = _apply(bundle)
@@ -44,6 +45,16 @@ def _check_staged(bundle: dict[str, Any]) -> None:
         raise Failure(
             f"{absent[0]} is not staged; run again: after a run that failed, 'make up' has every machine prepared "
             "anew"
+        )
+
+
+def _refuse_half_a_restore(bundle: dict[str, Any]) -> None:
+    """Refuse to start etcd while only some members may have the restored data."""
+    if bundle.get("etcd") and os.path.exists(etcd.RESTORE_MARK):
+        raise Failure(
+            "a restore of etcd was begun here and has not ended. Nothing was changed here. Run 'make restore' with the "
+            f"same snapshot again; or, to give it up, remove {etcd.RESTORE_MARK} on every control-plane machine and "
+            "run again"
         )
 
 

@@ -21,6 +21,8 @@ DATA = "/var/lib/etcd/member"
 LOG = f"{DATA}/wal/*.wal"
 """What makes a data folder a member's: etcd makes the folder itself before it is refused by its peers."""
 ENVIRONMENT = "/var/lib/hardway/etcd-initial.env"
+RESTORE_MARK = "/var/lib/hardway/etcd-restore.json"
+"""Exists from the staging of a restore to its end."""
 CTL = (
     "/opt/hardway/bin/etcdctl",
     "--cacert=/etc/etcd/pki/ca.crt",

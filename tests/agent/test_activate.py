@@ -518,3 +518,17 @@ def test_what_somebody_changed_restarts_the_unit_only_if_it_was_started_since(
     machine.started_at = {"kubelet.service": changed.stat().st_ctime + started}
     assert activate.run(control_plane(machine))["restarted"] == restarted
     assert changed.read_text() == "kubelet.service 1"
+
+
+def test_nothing_is_started_while_a_restore_of_etcd_has_not_ended(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark = tmp_path / "etcd-restore.json"
+    mark.write_text("{}")
+    monkeypatch.setattr(etcd, "RESTORE_MARK", str(mark))
+    with pytest.raises(
+        Failure, match=r"a restore of etcd was begun here and has not ended\. Nothing was changed"
+    ):
+        activate.run(control_plane(machine))
+    assert machine.events == []
+    assert activate.run(worker(machine))["restarted"]

@@ -30,7 +30,13 @@ from tests.components.trees import (
     unit_files,
 )
 
-SHIPPED_UNITS = {path.name: path for path in sorted(ROOTFS.glob("*/etc/systemd/system/*.service"))}
+SHIPPED_UNITS = {
+    path.name: path
+    for path in sorted(ROOTFS.glob("*/etc/systemd/system/*.*"))
+    if path.suffix in (".service", ".timer")
+}
+BY_TIMER = {name.replace(".timer", ".service") for name in SHIPPED_UNITS if name.endswith(".timer")}
+"""Services that a timer starts: each time they read what lies there then, so no restart is ever due."""
 SCRIPTS = sorted(path for path in ROOTFS.rglob("*") if path.is_file() and path.read_text().startswith("#!"))
 WRITTEN_NOT_READ = ("/run/", "/var/log/", "/var/lib/etcd", "/usr/sbin/")
 """What an ExecStart names and does not read as an input: outputs, data, the distribution's own programs."""
@@ -40,7 +46,7 @@ FIRST_START_ONLY = "/var/lib/hardway/etcd-initial.env"
 Machines = pytest.mark.parametrize(
     ("plan", "machine"), every_machine(), ids=[machine.name for _, machine in every_machine()]
 )
-Units = pytest.mark.parametrize("name", SHIPPED_UNITS)
+Units = pytest.mark.parametrize("name", sorted(set(SHIPPED_UNITS) - BY_TIMER))
 
 
 def machine_with(unit: str) -> tuple[ClusterPlan, MachinePlan]:
@@ -50,7 +56,7 @@ def machine_with(unit: str) -> tuple[ClusterPlan, MachinePlan]:
 
 
 def test_every_shipped_unit_has_its_place_in_the_order_of_restarts() -> None:
-    assert sorted(UNITS) == sorted(SHIPPED_UNITS)
+    assert sorted(UNITS) == sorted(set(SHIPPED_UNITS) - BY_TIMER)
 
 
 @Machines
@@ -59,14 +65,14 @@ def test_a_machine_starts_each_of_its_units_once_and_in_order(
 ) -> None:
     files = machine_files(plan, machine)
     order = machine_units(files)
-    assert sorted(order) == sorted(name for name in unit_files(files) if name.endswith(".service"))
+    assert sorted(order) == sorted(set(unit_files(files)) & set(SHIPPED_UNITS) - BY_TIMER)
     assert order == sorted(order, key=UNITS.index)
 
 
 @Units
 def test_long_running_units_are_tried_for_ever(name: str) -> None:
     text = SHIPPED_UNITS[name].read_text()
-    if directive(text, "Type") == ["oneshot"]:
+    if directive(text, "Type") == ["oneshot"] or name.endswith(".timer"):
         return
     assert directive(text, "StartLimitIntervalSec") == ["0"]
     assert directive(text, "Restart") == ["always"]
@@ -154,8 +160,18 @@ def test_every_value_that_a_command_line_takes_from_its_environment_is_there(
     plan: ClusterPlan, machine: MachinePlan
 ) -> None:
     files = machine_files(plan, machine)
-    for name in machine_units(files):
+    services = [name for name in unit_files(files) if name.endswith(".service")]
+    for name in services:
         assert started(files, name).program.startswith("/"), name
+
+
+def test_a_service_that_a_timer_starts_does_not_start_at_boot_and_ends_by_itself() -> None:
+    assert {"hardway-etcd-backup.service"} == BY_TIMER
+    for name in BY_TIMER:
+        text = SHIPPED_UNITS[name].read_text()
+        assert directive(text, "WantedBy") == []
+        assert directive(text, "Type") == ["oneshot"]
+        assert int(directive(text, "TimeoutStartSec")[0]) > 0
 
 
 def test_only_the_units_whose_loss_costs_a_vote_or_an_api_server_are_critical() -> None:
@@ -207,7 +223,7 @@ def test_systemd_finds_no_fault_in_any_unit(tmp_path: Path) -> None:
 
 
 def test_the_scripts_are_found() -> None:
-    assert [path.name for path in SCRIPTS] == ["write-cni-config", "import-images"]
+    assert [path.name for path in SCRIPTS] == ["etcd-backup", "write-cni-config", "import-images"]
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)
