@@ -73,7 +73,8 @@ def _inputs(name: str, shown: dict[str, str], recorded: dict[str, str], drifted:
     told = any(fnmatch(one, pattern) for one in drifted for pattern in patterns)
     if not told and recorded.get(name) != units.inputs_digest(unit):
         return "was started with other files than lie there now"
-    if running.runs_another_file(unit, int(shown["MainPID"] or 0)) and not _is_told(unit, drifted):
+    # A timer has no process.
+    if running.runs_another_file(unit, int(shown.get("MainPID") or 0)) and not _is_told(unit, drifted):
         return "runs another file than the one that lies there now"
     if not told and shown["NeedDaemonReload"] == "yes":
         return "was changed on the disk since systemd read it"

@@ -187,6 +187,11 @@ def test_a_unit_that_is_not_as_it_should_be_says_why(systemd: dict[str, Any], st
     assert look_at_kubelet(set()) == [("kubelet.service", what)]
 
 
+def test_a_timer_which_has_no_process_is_well(systemd: dict[str, Any]) -> None:
+    del systemd["MainPID"], systemd["NRestarts"]
+    assert look_at_kubelet(set()) == []
+
+
 def test_a_unit_that_runs_with_our_drop_in_is_well(systemd: dict[str, Any]) -> None:
     systemd["DropInPaths"] = "/etc/ours.conf"
     assert look_at_kubelet(set()) == []
