@@ -103,8 +103,7 @@ test: ## everything, the lab included
 	@$(TOOLS) --browser
 	$(RUN) ruff check .
 	$(RUN) mypy $(TYPED)
-	$(RUN) pytest -m "not lab" --numprocesses=2
-	$(RUN) pytest -m lab --durations=25
+	$(RUN) pytest --durations=25
 
 golden: ## rewrite the golden files; still fails when any differed, so that nobody updates by accident
 	@$(TOOLS)

@@ -297,6 +297,7 @@ def _works(cluster: Cluster) -> None:
     )
 
 
+@pytest.mark.soak
 def test_a_second_restore_of_the_same_snapshot_goes_on_above_the_first(
     cluster: Cluster, backup: Path
 ) -> None:
