@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pulumi
@@ -24,10 +24,12 @@ class LastRun:
     Attributes:
         machines: output `machines`, by name; empty on a stack's first run.
         node_loss: output `nodeLoss`, None where there is none.
+        applied: output `applied`, by machine; empty on a stack's first run.
     """
 
     machines: Mapping[str, Any]
     node_loss: Mapping[str, Any] | None
+    applied: Mapping[str, Any] = field(default_factory=dict)
 
 
 def last_run() -> LastRun:
@@ -38,7 +40,11 @@ def last_run() -> LastRun:
     """
     own = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
     outputs = (_read(own) or {}).get("outputs") or {}
-    return LastRun(dict(outputs.get("machines") or {}), outputs.get("nodeLoss") or None)
+    return LastRun(
+        dict(outputs.get("machines") or {}),
+        outputs.get("nodeLoss") or None,
+        dict(outputs.get("applied") or {}),
+    )
 
 
 def _read(stack: str) -> Any:

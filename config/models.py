@@ -33,9 +33,11 @@ from config.fields import (
     NodeLabelKey,
     NodePort,
     Port,
+    ReleaseVersion,
     Sha256,
     SshHost,
     Switch,
+    VersionedName,
 )
 from config.model import Model
 from config.versions import KUBERNETES_DEFAULT, Architecture
@@ -66,7 +68,7 @@ class Kubernetes(Model):
     """The Kubernetes release."""
 
     version: KubernetesVersion = KUBERNETES_DEFAULT
-    """Release of every Kubernetes component, without a leading "v"."""
+    """Release of every Kubernetes component, without a leading "v"; see docs/upgrade.md."""
 
 
 class NetworkSettings(Model):
@@ -221,6 +223,9 @@ class Artifacts(Model):
     digests: dict[DigestKey, Sha256] = {}
     """sha256 by <artifact>/<version>/<architecture>; goes before the committed ones, for builds of your
     own."""
+    versions: dict[VersionedName, ReleaseVersion] = {}
+    """Releases of etcd, containerd, runc, cni-plugins, crictl, flanneld and coredns in place of Hardway's own
+    (config/versions.py); see docs/upgrade.md."""
     preload_images: Switch = False
     """Import the container images from the mirror too (no registry needed)."""
 

@@ -6,7 +6,7 @@ only, so adding or removing another machine, pool or zone moves nobody.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
 from ipaddress import IPv4Address, IPv4Network
@@ -28,7 +28,7 @@ from config.settings import (
     network_policies_from_image,
     storage_add_on,
 )
-from config.versions import IMAGES, Architecture, Artifact, Image, artifacts_of_role
+from config.versions import Architecture, Artifact, Image, artifacts_of_role, pinned_image
 
 ETCD_CLIENT_PORT = 2379
 ETCD_PEER_PORT = 2380
@@ -195,11 +195,12 @@ class CertificatePlan:
 
 @dataclass(frozen=True)
 class ArtifactPlan:
-    """Where machines fetch what, and which digests they accept."""
+    """Where machines fetch what, which digests they accept, and which versions stand in for Hardway's own."""
 
     mirror: str | None
     digests: dict[str, str]
     preload_images: bool
+    versions: dict[str, str] = field(default_factory=dict)
 
     def url(self, artifact: Artifact, arch: str) -> str:
         """The mirror's address of an artifact, or its publisher's."""
@@ -338,7 +339,10 @@ def plan_cluster(settings: Settings, *, region: str = "") -> ClusterPlan:
             settings.certificates.authority_years * 365 * 24,
         ),
         artifacts=ArtifactPlan(
-            settings.artifacts.mirror, dict(settings.artifacts.digests), settings.artifacts.preload_images
+            settings.artifacts.mirror,
+            dict(settings.artifacts.digests),
+            settings.artifacts.preload_images,
+            dict(settings.artifacts.versions),
         ),
         add_ons=AddOnPlan(
             settings.add_ons.coredns,
@@ -472,11 +476,17 @@ def _pool(pool: WorkerPoolSettings, workers: tuple[MachinePlan, ...]) -> PoolPla
     )
 
 
+def drain_of(plan: ClusterPlan, machine: MachinePlan) -> DrainPlan:
+    """How pods leave a machine: its pool's way, or the control plane's."""
+    return next((pool.drain for pool in plan.pools if pool.name == machine.pool), DrainPlan())
+
+
 def machine_artifacts(plan: ClusterPlan, machine: MachinePlan) -> tuple[Artifact, ...]:
     """What a machine needs on its disk, the control plane's first."""
     return artifacts_of_role(
         machine.role,
         plan.kubernetes_version,
+        plan.artifacts.versions,
         flannel=plan.network.cni is Cni.FLANNEL,
         policies_from_image=plan.network_policies_from_image,
         ecr_credentials=plan.aws is not None and plan.aws.ecr_credentials,
@@ -492,4 +502,4 @@ def machine_images(plan: ClusterPlan, machine: MachinePlan) -> tuple[Image, ...]
         names += ["coredns"] if plan.add_ons.coredns else []
         names += ["local-path-provisioner", "busybox"] if plan.add_ons.local_path else []
         names += ["metrics-server"] if plan.add_ons.metrics_server else []
-    return tuple(IMAGES[name] for name in names)
+    return tuple(pinned_image(name, plan.artifacts.versions) for name in names)

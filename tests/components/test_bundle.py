@@ -81,7 +81,13 @@ def test_another_process_with_another_hash_seed_makes_the_same_bundle() -> None:
                 *("machine_facts", "packages", "prepare"),
             },
         ),
-        ("activate", {"activate", "clock", "etcd", "evidence", "files", "loader", "lock", "units"}),
+        (
+            "activate",
+            {
+                *("activate", "clock", "etcd", "evidence", "files", "kubelet_api", "loader", "lock"),
+                *("make_way", "pod_budgets", "skew", "units"),
+            },
+        ),
         ("rotate_host_key", {"evidence", "loader", "lock", "rotate_host_key"}),
         ("drain", {"drain", "evidence", "loader", "lock", "nodes", "pod_budgets"}),
         ("sweep", {"evidence", "loader", "nodes", "sweep"}),
