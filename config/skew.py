@@ -39,6 +39,8 @@ def skew_refusals(plan: ClusterPlan, applied: Mapping[str, Any]) -> list[str]:
         plan: of this run.
         applied: output `applied` of the last run: by machine what it confirmed, `versions` among it.
     """
+    if not applied:
+        return []
     kubernetes = parse(plan.kubernetes_version)
     servers = _confirmed(applied, CONTROL_PLANE)
     found = _kubernetes_refusals(kubernetes, servers)

@@ -541,7 +541,7 @@ def test_mistakes_in_the_settings_are_told_all_at_once_under_the_stack_files_nam
 
 def test_an_artifact_without_a_digest_stops_the_program() -> None:
     value = {**lab_with(), "artifacts": {"mirror": "http://mirror.example:1"}}
-    with pytest.raises(pulumi.RunError, match=r"no sha256 is known for kube-apiserver/1\.37\.2/amd64"):
+    with pytest.raises(pulumi.RunError, match=r"no sha256 is known for kubelet/1\.37\.2/amd64"):
         run_program(value)
 
 
