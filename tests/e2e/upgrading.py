@@ -164,6 +164,15 @@ def kubelets(cluster: Cluster) -> dict[str, str]:
     }
 
 
+def replicas(cluster: Cluster, space: str) -> dict[str, str]:
+    """The workload's pods that are not about to end: Node by the pod's UID."""
+    return {
+        one["metadata"]["uid"]: one["spec"]["nodeName"]
+        for one in cluster.get("pods", f"--namespace={space}", "--selector=app=web")["items"]
+        if "deletionTimestamp" not in one["metadata"]
+    }
+
+
 def started_in_order(cluster: Cluster) -> list[float]:
     """Seconds on the computer's clock at which the kubelets started, in the order in which machines are changed."""
     return [cluster.starts(name)["kubelet.service"] / 1e6 for name in cluster.nodes]
