@@ -14,6 +14,7 @@ from lab.cluster import client
 from tests.e2e.cluster import Cluster
 from tests.e2e.upgrading import (
     NEXT_PATCH,
+    PLANTED,
     deploy,
     kubelets,
     note,
@@ -37,6 +38,8 @@ def upgradable(own_settings: Cluster) -> Iterator[Cluster]:
     yield own_settings
     own_settings.write_settings()
     own_settings.up()
+    for worker in own_settings.workers:
+        own_settings.ssh(worker, f"rm -rf {PLANTED}")
 
 
 def test_a_version_stops_at_the_first_unhealthy_machine_goes_on_when_it_is_mended_and_comes_back(

@@ -26,6 +26,8 @@ NEXT_PATCH = f"{KUBERNETES_DEFAULT.rpartition('.')[0]}.99"
 """A patch that no publisher will ever have: the same sources as today's, linked with another stamp."""
 OLD_KUBELET = "1.36.99"
 """Likewise a kubelet that says that it is a minor older."""
+PLANTED = f"/opt/hardway/kubelet/{OLD_KUBELET}-planted"
+"""Where a test puts it on a worker."""
 
 
 @dataclass(frozen=True)
@@ -143,12 +145,11 @@ def plant_old_kubelet(cluster: Cluster, worker: str) -> None:
     arch = paths.architecture()
     key = f"kubelet/{OLD_KUBELET}/{arch}"
     url = f"http://{cluster.plan.network.gateway}:{FILE_SERVER_PORT}/{key}/kubelet"
-    folder = f"/opt/hardway/kubelet/{OLD_KUBELET}-planted"
     cluster.ssh(
         worker,
-        f"set -e; mkdir -p {folder}; curl --fail --silent --show-error --output {folder}/kubelet {url}; "
-        f"echo '{mirror.read_lock()[key].sha256}  {folder}/kubelet' | sha256sum --check --quiet; "
-        f"chmod 755 {folder}/kubelet; ln -sfn {folder}/kubelet /opt/hardway/bin/kubelet; "
+        f"set -e; mkdir -p {PLANTED}; curl --fail --silent --show-error --output {PLANTED}/kubelet {url}; "
+        f"echo '{mirror.read_lock()[key].sha256}  {PLANTED}/kubelet' | sha256sum --check --quiet; "
+        f"chmod 755 {PLANTED}/kubelet; ln -sfn {PLANTED}/kubelet /opt/hardway/bin/kubelet; "
         "systemctl restart kubelet",
         seconds=120,
     )
