@@ -18,21 +18,21 @@ ground = make_ground(settings, plan, replacements)
 machines = ground.machines
 
 pki = CertificateAuthority("pki", cluster=plan.name, specs=specs, plan=plan.certificates)
-control_plane = ControlPlane(
-    "control-plane", plan=plan, machines=machines, specs=specs, pki=pki, endpoint=ground.endpoint
-)
 pools = [
-    WorkerPool(
-        f"pool-{pool.name}",
-        plan=plan,
-        pool=pool,
-        machines=machines,
-        specs=specs,
-        pki=pki,
-        after=control_plane.activated,
-    )
+    WorkerPool(f"pool-{pool.name}", plan=plan, pool=pool, machines=machines, specs=specs, pki=pki)
     for pool in plan.pools
 ]
+control_plane = ControlPlane(
+    "control-plane",
+    plan=plan,
+    machines=machines,
+    specs=specs,
+    pki=pki,
+    endpoint=ground.endpoint,
+    staged=[prepare for pool in pools for prepare in pool.prepared],
+)
+for pool in pools:
+    pool.activate(after=control_plane.activated)
 applied = {**control_plane.applied, **{name: done for pool in pools for name, done in pool.applied.items()}}
 ready = gate(plan, machines, control_plane, pools, pki, applied)
 stand_by_for_the_end(plan, machines, ready)

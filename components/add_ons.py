@@ -8,7 +8,7 @@ from components.render import render_manifest
 from config.certificates import ADMINS_GROUP, FLANNEL_USER, KUBELET_CLIENT_USER, NETWORK_POLICIES_USER
 from config.plan import ClusterPlan
 from config.settings import Cni
-from config.versions import IMAGES, REGISTRY_IMAGES
+from config.versions import IMAGES, REGISTRY_IMAGES, pinned_image
 
 REGISTRY_BUSYBOX = "docker.io/library/busybox:1.37.0"
 
@@ -31,7 +31,7 @@ def _manifests(plan: ClusterPlan) -> dict[str, tuple[bool, str]]:
     rbac = render_manifest("rbac", {"admins_group": ADMINS_GROUP, "kubelet_client_user": KUBELET_CLIENT_USER})
     agents = {"flannel_user": FLANNEL_USER, "network_policies_user": NETWORK_POLICIES_USER}
     coredns = {
-        "image": IMAGES["coredns"].reference,
+        "image": pinned_image("coredns", plan.artifacts.versions).reference,
         "cluster_address": plan.network.dns_service_address,
         "domain": plan.network.domain,
         "workers": _two_if_possible(plan),

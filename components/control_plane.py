@@ -54,6 +54,7 @@ class ControlPlane(pulumi.ComponentResource):
         specs: tuple[CertificateSpec, ...],
         pki: CertificateAuthority,
         endpoint: pulumi.Input[str],
+        staged: Sequence[pulumi.Resource] = (),
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Build the control plane.
@@ -65,6 +66,7 @@ class ControlPlane(pulumi.ComponentResource):
             specs: the leaves.
             pki: who signed them.
             endpoint: host of the API for clients outside.
+            staged: resources after which everything lies on all other machines: nothing is switched before.
             opts: the component's options.
         """
         super().__init__("hardway:index:ControlPlane", name, None, opts)
@@ -76,7 +78,9 @@ class ControlPlane(pulumi.ComponentResource):
         prepared = [prepare.command for prepare in prepares.values()]
         chain: list[NodeConfig] = []
         for machine, prepare in prepares.items():
-            after = [*prepared, *(previous.command for previous in chain[-1:])]
+            # Only the first waits for the workers: the others follow it, and a thousand would be named each time.
+            before: Sequence[pulumi.Resource] = [previous.command for previous in chain[-1:]] or staged
+            after = [*prepared, *before]
             chain.append(self._activate(machine, prepare, after))
         self._drains(names)
         balancers = [self._balancer(machine.name) for machine in plan.load_balancers]

@@ -26,12 +26,14 @@ class LastRun:
         node_loss: output `nodeLoss`, None where there is none.
         certificates: output `certificates`: the end of each leaf and authority by name; empty where there is none.
         certificate_generation: output `certificateGeneration`, None where there is none.
+        applied: output `applied`, by machine; empty on a stack's first run.
     """
 
     machines: Mapping[str, Any]
     node_loss: Mapping[str, Any] | None
     certificates: Mapping[str, str] = field(default_factory=dict)
     certificate_generation: int | None = None
+    applied: Mapping[str, Any] = field(default_factory=dict)
 
 
 def last_run() -> LastRun:
@@ -46,6 +48,7 @@ def last_run() -> LastRun:
     return LastRun(
         machines=dict(outputs.get("machines") or {}),
         node_loss=outputs.get("nodeLoss") or None,
+        applied=dict(outputs.get("applied") or {}),
         certificates=dict(outputs.get("certificates") or {}),
         certificate_generation=int(generation) if generation else None,
     )

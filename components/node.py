@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import pulumi
@@ -22,7 +23,7 @@ from components.staging import artifact_entries, binary_links
 from components.tree import STAGED_BY_PREPARE, machine_folders, machine_units
 from components.way_out import proxy_of_prepare
 from config.aws_plan import ETCD_DEVICE
-from config.plan import ClusterPlan, MachinePlan, Role, machine_artifacts
+from config.plan import ClusterPlan, MachinePlan, Role, drain_of, machine_artifacts
 
 PREPARE_SECONDS = 1200
 ACTIVATE_SECONDS = 900
@@ -250,7 +251,9 @@ class NodeConfig(pulumi.ComponentResource):
             return bundle.encode("activate", whole, key)
 
         stdin = pulumi.Output.all(seed, machine.looked_at, facts, texts).apply(document)
-        self.command = command_on(name, machine, stdin, ACTIVATE_SECONDS, self, after)
+        # A kubelet's new minor takes a drain, which has a bound of its own.
+        seconds = ACTIVATE_SECONDS + (drain_of(plan, machine.plan).seconds if machine.plan.is_node else 0)
+        self.command = command_on(name, machine, stdin, seconds, self, after)
         self.applied = _result(self.command)
         self.register_outputs({"applied": self.applied})
 
@@ -271,6 +274,8 @@ def _content(plan: ClusterPlan, machine: MachinePlan, files: dict[str, File]) ->
         "units": machine_units(files),
         "versions": {artifact.name: artifact.version for artifact in machine_artifacts(plan, machine)},
     }
+    if machine.is_node:
+        content["drain"] = asdict(drain_of(plan, machine))
     if machine.role is Role.CONTROL_PLANE:
         members = [{"name": m.name, "peer": m.peer_url, "client": m.client_url} for m in plan.etcd.members]
         content["etcd"] = {"members": members}

@@ -17,6 +17,7 @@ from config.node_loss import node_loss_refusals
 from config.plan import ClusterPlan, plan_cluster
 from config.region import FOREIGN_KEYS, is_on_aws, provider_problems
 from config.settings import Settings, SettingsError, load_settings
+from config.skew import skew_refusals
 
 RECURSION_OF_A_MACHINE = 10
 
@@ -42,7 +43,11 @@ def load_plan() -> tuple[Settings, ClusterPlan, Mapping[str, Replacement]]:
         raise pulumi.RunError(str(error)) from None
     plan = plan_cluster(settings, region=provider.get("region", ""))
     last = last_run()
-    refused = [*refusals(plan, last.machines), *node_loss_refusals(plan.node_loss, last.node_loss)]
+    refused = [
+        *refusals(plan, last.machines),
+        *node_loss_refusals(plan.node_loss, last.node_loss),
+        *skew_refusals(plan, last.applied),
+    ]
     if refused:
         lines = "\n".join(f"  {source}: {reason}" for reason in refused)
         raise pulumi.RunError(f"this run would endanger the cluster; nothing was touched.\n{lines}")

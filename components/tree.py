@@ -138,13 +138,29 @@ def machine_units(files: dict[str, File]) -> list[str]:
 def _template_values(plan: ClusterPlan, machine: MachinePlan) -> dict[str, object]:
     network = plan.network
     bind = f"127.0.0.1:{network.local_api_port}" if machine.is_node else f"0.0.0.0:{network.api_port}"
-    servers = [f"    server {cp.name} {cp.address}:{network.api_port}" for cp in plan.control_plane]
-    values: dict[str, object] = {"bind": bind, "api_name": plan.api_name, "servers": "\n".join(servers)}
+    values: dict[str, object] = {"bind": bind, "api_name": plan.api_name, "servers": _servers(plan, machine)}
     if machine.is_node:
         values["pause_image"] = IMAGES["pause"].reference
     elif network.forwarded_node_ports:
         values |= _forwarding(plan)
     return values
+
+
+def _servers(plan: ClusterPlan, machine: MachinePlan) -> str:
+    """The API servers of a machine's own balancer: all alike, or on a control-plane machine its own before the others.
+
+    There the kubelet of a new minor must not meet an API server that is still old (kubernetes.io, "Version Skew
+    Policy"), so the others serve only while its own does not, and what they serve ends when that one is back.
+    """
+    servers = [f"    server {cp.name} {cp.address}:{plan.network.api_port}" for cp in plan.control_plane]
+    if machine.role is not Role.CONTROL_PLANE or len(servers) == 1:
+        return "\n".join(servers)
+    own = f"    server {machine.name} "
+    lines = [
+        f"{line} on-marked-up shutdown-backup-sessions" if line.startswith(own) else f"{line} backup"
+        for line in servers
+    ]
+    return "\n".join(["    option allbackups", *lines])
 
 
 def _forwarding(plan: ClusterPlan) -> dict[str, object]:

@@ -1,4 +1,8 @@
-"""One pool of workers: prepared all at once, activated in `maxUnavailable` lanes."""
+"""One pool of workers: prepared all at once, activated in `maxUnavailable` lanes.
+
+In two steps, since a version has to lie on every machine of the cluster before it runs on the first of them: making
+the pool prepares its machines, and `activate` follows the control plane, which waits for them.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +25,12 @@ class WorkerPool(pulumi.ComponentResource):
     """The workers of one pool.
 
     Attributes:
-        activated: resources after which its machines are on their way.
+        prepared: resources after which everything lies on its machines.
+        activated: resources after which its machines are on their way; none before `activate`.
         applied: what each machine confirmed, by name.
     """
 
+    prepared: tuple[pulumi.Resource, ...]
     activated: tuple[pulumi.Resource, ...]
     applied: dict[str, pulumi.Output[dict[str, Any]]]
 
@@ -37,10 +43,9 @@ class WorkerPool(pulumi.ComponentResource):
         machines: Mapping[str, Machine],
         specs: tuple[CertificateSpec, ...],
         pki: CertificateAuthority,
-        after: Sequence[pulumi.Resource],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Build the pool.
+        """Prepare the pool's machines, and stand by for their leaving.
 
         Args:
             name: logical name.
@@ -49,40 +54,26 @@ class WorkerPool(pulumi.ComponentResource):
             machines: by name.
             specs: the leaves.
             pki: who signed them.
-            after: resources that have to be done before a worker is activated: the control plane's activates,
-                not its health, since agents retry by themselves.
             opts: the component's options.
         """
         super().__init__(
             "hardway:index:WorkerPool", name, {"machines": [m.name for m in pool.machines]}, opts
         )
-        child = pulumi.ResourceOptions(parent=self)
-        files = {machine.name: machine_files(plan, machine) for machine in pool.machines}
-        prepares = {
+        self._plan, self._pool, self._machines, self._specs, self._pki = plan, pool, machines, specs, pki
+        self._child = child = pulumi.ResourceOptions(parent=self)
+        self._files = {machine.name: machine_files(plan, machine) for machine in pool.machines}
+        self._prepares = {
             machine.name: NodePrepare(
                 f"prepare-{machine.name}",
                 machine=machines[machine.name],
                 plan=plan,
-                files=files[machine.name],
+                files=self._files[machine.name],
                 opts=child,
             )
             for machine in pool.machines
         }
-        prepared = [prepare.command for prepare in prepares.values()]
-        nodes: dict[str, NodeConfig] = {}
-        for machine, before in in_lanes(pool.machines, pool.max_unavailable):
-            nodes[machine.name] = NodeConfig(
-                f"activate-{machine.name}",
-                machine=machines[machine.name],
-                plan=plan,
-                files=files[machine.name],
-                secrets=secret_files(plan, machine, specs, pki),
-                seed=pki.secret_seed,
-                facts=prepares[machine.name].facts,
-                # Only a lane's first waits for all: the others follow it, and a thousand would name a thousand each.
-                after=[nodes[before.name].command] if before else [*after, *prepared],
-                opts=child,
-            )
+        self.prepared = tuple(prepare.command for prepare in self._prepares.values())
+        self.activated, self.applied = (), {}
         for machine in pool.machines:
             NodeDrain(
                 f"drain-{machine.name}",
@@ -93,9 +84,31 @@ class WorkerPool(pulumi.ComponentResource):
                 anchor=pki.anchor,
                 opts=child,
             )
+        self.register_outputs({})
+
+    def activate(self, after: Sequence[pulumi.Resource]) -> None:
+        """Activate the machines, lane by lane.
+
+        Args:
+            after: resources that have to be done before: the control plane's activates, which waited for what is
+                `prepared` here; not its health, since agents retry by themselves.
+        """
+        nodes: dict[str, NodeConfig] = {}
+        for machine, before in in_lanes(self._pool.machines, self._pool.max_unavailable):
+            nodes[machine.name] = NodeConfig(
+                f"activate-{machine.name}",
+                machine=self._machines[machine.name],
+                plan=self._plan,
+                files=self._files[machine.name],
+                secrets=secret_files(self._plan, machine, self._specs, self._pki),
+                seed=self._pki.secret_seed,
+                facts=self._prepares[machine.name].facts,
+                # Only a lane's first waits for the control plane: the others follow it.
+                after=[nodes[before.name].command] if before else after,
+                opts=self._child,
+            )
         self.activated = tuple(node.command for node in nodes.values())
         self.applied = {machine: node.applied for machine, node in nodes.items()}
-        self.register_outputs({})
 
 
 def in_lanes(machines: Sequence[MachinePlan], lanes: int) -> list[tuple[MachinePlan, MachinePlan | None]]:

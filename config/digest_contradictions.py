@@ -26,7 +26,12 @@ def digest_findings(
             f"no sha256 is known for {', '.join(missing)}; run `make lock`, which writes those of the"
             " publishers to config/artifacts.lock.json, and commit that; digests of builds of your own go here"
         )
-        versions: tuple[Path, ...] = (("kubernetes", "version"), ("network", "cni"), ("artifacts", "mirror"))
+        versions: tuple[Path, ...] = (
+            ("kubernetes", "version"),
+            ("artifacts", "versions"),
+            ("network", "cni"),
+            ("artifacts", "mirror"),
+        )
         yield Finding(("artifacts", "digests"), reason, (*involved, *versions))
 
 
@@ -37,6 +42,7 @@ def _without_digest(settings: Settings, machines: Iterable[tuple[str, Architectu
         for artifact in artifacts_of_role(
             role,
             settings.kubernetes.version,
+            settings.artifacts.versions,
             flannel=settings.network.cni is Cni.FLANNEL,
             policies_from_image=network_policies_from_image(settings),
             ecr_credentials=isinstance(settings.platform, AwsPlatform)

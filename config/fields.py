@@ -22,7 +22,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
-from config.versions import ARCHITECTURES, KUBERNETES_SUPPORTED
+from config.versions import ARCHITECTURES, KUBERNETES_DEFAULT, KUBERNETES_MINORS, VERSIONED
 
 _OCTET = r"(25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
 _ADDRESS = rf"{_OCTET}(\.{_OCTET}){{3}}"
@@ -200,11 +200,12 @@ Endpoint = Annotated[
         check=_looks_like_address,
     ),
 ]
+_NUMBER = r"(0|[1-9]\d{0,4})"
 KubernetesVersion = Annotated[
     str,
     Shape(
-        f"({'|'.join(re.escape(version) for version in KUBERNETES_SUPPORTED)})",
-        " or ".join(KUBERNETES_SUPPORTED),
+        rf"1\.({'|'.join(map(str, KUBERNETES_MINORS))})\.{_NUMBER}",
+        f"a release of {' or '.join(f'1.{minor}' for minor in KUBERNETES_MINORS)}, such as {KUBERNETES_DEFAULT}",
         what="Kubernetes version that Hardway knows",
     ),
 ]
@@ -233,6 +234,18 @@ FlagValue = Annotated[
     ),
 ]
 Sha256 = Annotated[str, Shape(r"[0-9a-f]{64}", "a sha256 digest: 64 digits 0-9 and small letters a-f")]
+VersionedName = Annotated[
+    str,
+    Shape("|".join(VERSIONED), f"one of {', '.join(VERSIONED)}", what="artifact with a version of its own"),
+]
+ReleaseVersion = Annotated[
+    str,
+    Shape(
+        rf"{_NUMBER}\.{_NUMBER}\.{_NUMBER}",
+        'three numbers without a leading "v", such as 3.6.14',
+        what="release",
+    ),
+]
 DigestKey = Annotated[
     str,
     Shape(

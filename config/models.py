@@ -35,9 +35,11 @@ from config.fields import (
     NodePort,
     Port,
     RegistryName,
+    ReleaseVersion,
     Sha256,
     SshHost,
     Switch,
+    VersionedName,
 )
 from config.model import Model
 from config.versions import KUBERNETES_DEFAULT, Architecture
@@ -68,7 +70,7 @@ class Kubernetes(Model):
     """The Kubernetes release."""
 
     version: KubernetesVersion = KUBERNETES_DEFAULT
-    """Release of every Kubernetes component, without a leading "v"."""
+    """Release of every Kubernetes component, without a leading "v"; see docs/upgrade.md."""
 
 
 class NetworkSettings(Model):
@@ -240,6 +242,9 @@ class Artifacts(Model):
     digests: dict[DigestKey, Sha256] = {}
     """sha256 by <artifact>/<version>/<architecture>; goes before the committed ones, for builds of your
     own."""
+    versions: dict[VersionedName, ReleaseVersion] = {}
+    """Releases of etcd, containerd, runc, cni-plugins, crictl, flanneld and coredns in place of Hardway's own
+    (config/versions.py); see docs/upgrade.md."""
     preload_images: Switch = False
     """Import the container images from the mirror too (no registry needed)."""
     registry_mirrors: dict[RegistryName, Annotated[tuple[MirrorUrl, ...], Field(min_length=1)]] = {}

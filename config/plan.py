@@ -30,7 +30,7 @@ from config.settings import (
     network_policies_from_image,
     storage_add_on,
 )
-from config.versions import IMAGES, Architecture, Artifact, Image, artifacts_of_role
+from config.versions import Architecture, Artifact, Image, artifacts_of_role, pinned_image
 
 ETCD_CLIENT_PORT = 2379
 ETCD_PEER_PORT = 2380
@@ -217,12 +217,13 @@ class CertificatePlan:
 
 @dataclass(frozen=True)
 class ArtifactPlan:
-    """Where machines fetch what, and which digests they accept."""
+    """Where machines fetch what, which digests they accept, and which versions stand in for Hardway's own."""
 
     mirror: str | None
     digests: dict[str, str]
     preload_images: bool
     registry_mirrors: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
 
     def url(self, artifact: Artifact, arch: str) -> str:
         """The mirror's address of an artifact, or its publisher's."""
@@ -370,6 +371,7 @@ def plan_cluster(settings: Settings, *, region: str = "") -> ClusterPlan:
             dict(settings.artifacts.digests),
             settings.artifacts.preload_images,
             dict(settings.artifacts.registry_mirrors),
+            dict(settings.artifacts.versions),
         ),
         add_ons=AddOnPlan(
             settings.add_ons.coredns,
@@ -512,11 +514,17 @@ def _pool(pool: WorkerPoolSettings, workers: tuple[MachinePlan, ...]) -> PoolPla
     )
 
 
+def drain_of(plan: ClusterPlan, machine: MachinePlan) -> DrainPlan:
+    """How pods leave a machine: its pool's way, or the control plane's."""
+    return next((pool.drain for pool in plan.pools if pool.name == machine.pool), DrainPlan())
+
+
 def machine_artifacts(plan: ClusterPlan, machine: MachinePlan) -> tuple[Artifact, ...]:
     """What a machine needs on its disk, the control plane's first."""
     return artifacts_of_role(
         machine.role,
         plan.kubernetes_version,
+        plan.artifacts.versions,
         flannel=plan.network.cni is Cni.FLANNEL,
         policies_from_image=plan.network_policies_from_image,
         ecr_credentials=plan.aws is not None and plan.aws.ecr_credentials,
@@ -532,4 +540,4 @@ def machine_images(plan: ClusterPlan, machine: MachinePlan) -> tuple[Image, ...]
         names += ["coredns"] if plan.add_ons.coredns else []
         names += ["local-path-provisioner", "busybox"] if plan.add_ons.local_path else []
         names += ["metrics-server"] if plan.add_ons.metrics_server else []
-    return tuple(IMAGES[name] for name in names)
+    return tuple(pinned_image(name, plan.artifacts.versions) for name in names)

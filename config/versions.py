@@ -7,7 +7,8 @@ can be served only by a mirror whose settings carry the digest (`artifacts.diges
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +16,10 @@ Architecture = Literal["amd64", "arm64"]
 ARCHITECTURES: tuple[Architecture, ...] = ("amd64", "arm64")
 
 KUBERNETES_DEFAULT = "1.37.2"
+KUBERNETES_MINORS = (36, 37)
+"""Minors of Kubernetes 1 whose flags and configuration files are those that Hardway writes."""
 KUBERNETES_SUPPORTED = ("1.36.4", "1.37.2")
+"""Releases whose digests `make lock` asks for in any case, beside those that a stack file here names."""
 
 _KUBERNETES_URL = "https://dl.k8s.io/release/v{version}/bin/linux/{arch}/"
 
@@ -159,9 +163,28 @@ ARTIFACTS: dict[str, Artifact] = {
 }
 
 
+VERSIONED = ("etcd", "containerd", "runc", "cni-plugins", "crictl", "flanneld", "coredns")
+"""What `artifacts.versions` may name. What is left out has one version that fits the rest."""
+
+
+def pinned(name: str, versions: Mapping[str, str]) -> Artifact:
+    """An artifact in the version that settings ask for, else in Hardway's own.
+
+    Another version has none of the digests here: somebody has to vouch for it in the lock or in the settings.
+
+    Args:
+        name: of an artifact here.
+        versions: asked for, by name.
+    """
+    own = ARTIFACTS[name]
+    version = versions.get(name, own.version)
+    return own if version == own.version else replace(own, version=version, sha256={})
+
+
 def artifacts_of_role(
     role: str,
     kubernetes_version: str,
+    versions: Mapping[str, str],
     *,
     flannel: bool,
     policies_from_image: bool,
@@ -172,6 +195,7 @@ def artifacts_of_role(
     Args:
         role: `control-plane`, `worker` or `load-balancer`; the last needs nothing.
         kubernetes_version: release of the Kubernetes binaries.
+        versions: what settings ask for instead of the versions here, by name.
         flannel: whether Hardway brings the pods' network.
         policies_from_image: whether kube-network-policies runs from its publisher's image and needs no binary.
         ecr_credentials: whether kubelets ask AWS for registries' passwords.
@@ -186,7 +210,7 @@ def artifacts_of_role(
         others = (*others, *FLANNEL_ARTIFACTS, *(() if policies_from_image else NETWORK_POLICIES_ARTIFACTS))
     kubernetes = tuple(kubernetes_artifact(binary, kubernetes_version) for binary in binaries)
     cloud = (CLOUD_ARTIFACTS["ecr-credential-provider"],) if ecr_credentials else ()
-    return (*kubernetes, *(ARTIFACTS[name] for name in others), *cloud)
+    return (*kubernetes, *(pinned(name, versions) for name in others), *cloud)
 
 
 @dataclass(frozen=True)
@@ -224,6 +248,19 @@ IMAGES: dict[str, Image] = {
         Image("agnhost", "registry.k8s.io/e2e-test-images/agnhost:2.66.1", "2.66.1"),
     )
 }
+
+
+def pinned_image(name: str, versions: Mapping[str, str]) -> Image:
+    """An image in the version that settings ask for, else in Hardway's own; its tag follows.
+
+    Args:
+        name: of an image here.
+        versions: asked for, by name.
+    """
+    own = IMAGES[name]
+    version = versions.get(name, own.version)
+    return replace(own, version=version, reference=own.reference.replace(own.version, version))
+
 
 CLOUD_ARTIFACTS: dict[str, Artifact] = {
     artifact.name: artifact

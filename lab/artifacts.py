@@ -48,18 +48,25 @@ class Order:
         return f"{name} {version}"
 
 
-def order(name: str, *, kubernetes: str = versions.KUBERNETES_DEFAULT, sources: str | None = None) -> Order:
+def order(
+    name: str,
+    *,
+    kubernetes: str = versions.KUBERNETES_DEFAULT,
+    pins: Mapping[str, str] | None = None,
+    sources: str | None = None,
+) -> Order:
     """Return the order for an artifact of the catalogue, for this computer's architecture.
 
     Args:
         name: its name in config/versions.py.
         kubernetes: the Kubernetes version, for those artifacts that follow it.
+        pins: versions in place of the catalogue's, by name.
         sources: version of the modules to build from, when it is to differ from the version that is reported.
 
     Raises:
         LabError: when the catalogue has no such artifact.
     """
-    artifact = _catalogued(name, kubernetes)
+    artifact = _catalogued(name, kubernetes, pins or {})
     arch = paths.architecture()
     recipe = builds.RECIPES[name]
     file = artifact.file_name(arch)
@@ -80,13 +87,13 @@ def order(name: str, *, kubernetes: str = versions.KUBERNETES_DEFAULT, sources: 
     )
 
 
-def _catalogued(name: str, kubernetes: str) -> versions.Artifact:
+def _catalogued(name: str, kubernetes: str, pins: Mapping[str, str]) -> versions.Artifact:
     if name in versions.KUBERNETES_BINARIES:
         return versions.kubernetes_artifact(name, kubernetes)
     if name not in versions.ARTIFACTS:
         known = ", ".join([*versions.KUBERNETES_BINARIES, *versions.ARTIFACTS])
         raise LabError(f"artifact {name}: config/versions.py has none of that name; it has {known}")
-    return versions.ARTIFACTS[name]
+    return versions.pinned(name, pins)
 
 
 def names() -> tuple[str, ...]:
@@ -95,7 +102,11 @@ def names() -> tuple[str, ...]:
 
 
 def ensure(
-    wanted: Iterable[str], *, kubernetes: str = versions.KUBERNETES_DEFAULT, verify: bool = False
+    wanted: Iterable[str],
+    *,
+    kubernetes: str = versions.KUBERNETES_DEFAULT,
+    pins: Mapping[str, str] | None = None,
+    verify: bool = False,
 ) -> dict[str, mirror.LockEntry]:
     """Have the named artifacts in the mirror; return their lock entries by `<name>/<version>/<arch>`.
 
@@ -104,7 +115,7 @@ def ensure(
     Raises:
         LabError: when one can be neither fetched nor built, or a digest is wrong.
     """
-    return fill([order(name, kubernetes=kubernetes) for name in wanted], verify=verify)
+    return fill([order(name, kubernetes=kubernetes, pins=pins) for name in wanted], verify=verify)
 
 
 def fill(orders: Iterable[Order], *, verify: bool = False) -> dict[str, mirror.LockEntry]:

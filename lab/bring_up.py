@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from config.plan import ClusterPlan, machine_artifacts
+from config.skew import skew_refusals
 from config.versions import IMAGES
 from lab import (
     artifacts,
@@ -136,6 +137,7 @@ def _prepare_lab(chosen: stack.Stack, plan: ClusterPlan) -> list[str]:
     Gives the names of the machines that were started again.
     """
     _check_owner(chosen)
+    _check_versions(chosen, plan)
     _check_range(plan)
     _require_space(plan)
     with ThreadPoolExecutor(max_workers=1) as beside:
@@ -165,6 +167,21 @@ def _check_owner(chosen: stack.Stack) -> None:
             f"stack {chosen.name}: this clone's lab holds the machines of stack {owner}; 'make down STACK={owner}' "
             "first, or use a second clone with another range in network.machines"
         )
+
+
+def _check_versions(chosen: stack.Stack, plan: ClusterPlan) -> None:
+    """Refuse versions that must not follow those of the last good run before any is fetched or built.
+
+    The program judges again, by the engine's own record.
+
+    Raises:
+        LabError: with the reasons and the way out.
+    """
+    confirmed = chosen.outputs()["applied"] if chosen.outputs_file.exists() else {}
+    refused = skew_refusals(plan, confirmed)
+    if refused:
+        lines = "\n".join(f"  {chosen.source.name}: {reason}" for reason in refused)
+        raise LabError(f"this run would endanger the cluster; nothing was touched.\n{lines}")
 
 
 def _check_range(plan: ClusterPlan) -> None:
@@ -199,9 +216,11 @@ def _require_space(plan: ClusterPlan) -> None:
 def _entries(plan: ClusterPlan) -> dict[str, mirror.LockEntry]:
     names = {artifact.name for machine in plan.machines for artifact in machine_artifacts(plan, machine)}
     entries = artifacts.ensure(
-        [name for name in artifacts.names() if name in names], kubernetes=plan.kubernetes_version
+        [name for name in artifacts.names() if name in names],
+        kubernetes=plan.kubernetes_version,
+        pins=plan.artifacts.versions,
     )
-    return entries | images.ensure(list(IMAGES))
+    return entries | images.ensure(list(IMAGES), pins=plan.artifacts.versions)
 
 
 def _lost_machines(chosen: stack.Stack) -> list[str]:
@@ -327,6 +346,7 @@ def preview(chosen: stack.Stack, arguments: list[str], *, whole: bool) -> int:
     plan = stack_plan.plan_of(chosen)
     _require_plugins(chosen)
     if chosen.is_lab:
+        _check_versions(chosen, plan)
         chosen.write_config(_entries(plan), str(plan.network.gateway))
     stack.ensure(chosen)
     return previewed.show(chosen, plan, arguments, whole=whole)

@@ -11,7 +11,7 @@ import json
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,24 +70,32 @@ RECIPES: dict[str, ImageRecipe] = {
 }
 
 
-def ensure(wanted: Iterable[str]) -> dict[str, mirror.LockEntry]:
+def ensure(wanted: Iterable[str], *, pins: Mapping[str, str] | None = None) -> dict[str, mirror.LockEntry]:
     """Have the named images in the mirror; return their lock entries by `image-<name>/<version>/<arch>`.
+
+    Args:
+        wanted: their names.
+        pins: versions in place of the catalogue's, by name.
 
     Raises:
         LabError: when one can't be built.
     """
-    return artifacts.fill([order(name) for name in wanted])
+    return artifacts.fill([order(name, pins=pins) for name in wanted])
 
 
-def order(name: str) -> artifacts.Order:
+def order(name: str, *, pins: Mapping[str, str] | None = None) -> artifacts.Order:
     """Return the order for an image of the catalogue, for this computer's architecture.
+
+    Args:
+        name: its name in config/versions.py.
+        pins: versions in place of the catalogue's, by name.
 
     Raises:
         LabError: when the catalogue has no such image, or nobody knows how to make it.
     """
     if name not in versions.IMAGES or name not in RECIPES:
         raise LabError(f"image {name}: not known; the lab makes {', '.join(sorted(RECIPES))}")
-    image, recipe, arch = versions.IMAGES[name], RECIPES[name], paths.architecture()
+    image, recipe, arch = versions.pinned_image(name, pins or {}), RECIPES[name], paths.architecture()
 
     def build(target: Path) -> None:
         with scratch.folder(f"image-{name}") as folder:

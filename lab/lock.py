@@ -7,24 +7,28 @@ for `artifacts.digests` of a stack that is served by the lab's file server.
 
 import json
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
 
+from config.stack_file import KEY
 from config.versions import (
     ARCHITECTURES,
     ARTIFACTS,
     CLOUD_ARTIFACTS,
     IMAGES,
     KUBERNETES_BINARIES,
+    KUBERNETES_DEFAULT,
     KUBERNETES_SUPPORTED,
     LOCK,
     LOCK_FILE,
     NETWORK_POLICIES_ARTIFACTS,
     Artifact,
     kubernetes_artifact,
+    pinned,
 )
-from lab import mirror, progress, publishers
+from lab import mirror, paths, progress, publishers
 from lab.errors import LabError
 
 
@@ -67,12 +71,31 @@ def print_mirror() -> None:
 
 
 def _all() -> list[Artifact]:
-    kubernetes = [
-        kubernetes_artifact(name, version) for version in KUBERNETES_SUPPORTED for name in KUBERNETES_BINARIES
-    ]
+    """What Hardway knows by itself, and the other versions that stack files beside it ask for."""
+    asked = _asked_for()
+    releases = dict.fromkeys([*KUBERNETES_SUPPORTED, *(release for release, _ in asked)])
+    kubernetes = [kubernetes_artifact(name, version) for version in releases for name in KUBERNETES_BINARIES]
     # What has no published file can't be asked for: it is served by a mirror, or runs from an image.
-    others = [one for name, one in ARTIFACTS.items() if name not in NETWORK_POLICIES_ARTIFACTS]
-    return [*kubernetes, *others, *CLOUD_ARTIFACTS.values()]
+    names = [name for name in ARTIFACTS if name not in NETWORK_POLICIES_ARTIFACTS]
+    others = {
+        one.key("any"): one for pins in ({}, *(pins for _, pins in asked)) for one in _pinned(names, pins)
+    }
+    return [*kubernetes, *others.values(), *CLOUD_ARTIFACTS.values()]
+
+
+def _pinned(names: list[str], pins: Mapping[str, str]) -> list[Artifact]:
+    return [pinned(name, pins) for name in names]
+
+
+def _asked_for() -> list[tuple[str, dict[str, str]]]:
+    """Kubernetes release and further versions of each stack file whose settings can be read."""
+    asked = []
+    for path in sorted(paths.PROJECT.glob("Pulumi.*.yaml")):
+        # Their missing digests are among the mistakes of these settings, so only their form is looked at.
+        cluster = ((yaml.safe_load(path.read_text()) or {}).get("config") or {}).get(KEY) or {}
+        release = (cluster.get("kubernetes") or {}).get("version", KUBERNETES_DEFAULT)
+        asked.append((str(release), dict((cluster.get("artifacts") or {}).get("versions") or {})))
+    return asked
 
 
 def _ask(artifact: Artifact, arch: str) -> str:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from fnmatch import fnmatch
 from typing import Any
 
-from components.agent import clock, etcd, files, running, units
+from components.agent import clock, etcd, files, make_way, running, skew, units
 from components.agent.evidence import Failure, say, wait_until
 from components.agent.kubelet_api import get as _get
 from components.agent.lock import machine_lock
@@ -30,13 +30,32 @@ def run(bundle: dict[str, Any]) -> dict[str, Any]:
         _refuse_half_a_restore(bundle)
         clock.check(bundle["files"])
         _refuse_to_lose_quorum(bundle)
-        restarted = _apply(bundle)
+        skew.check(bundle, _version_of)
+        cordoned = make_way.make_way(bundle)
+        try:
+            restarted = _apply(bundle)
+        except Failure as failure:
+            if cordoned:
+                raise Failure(f"{_stays_cordoned(bundle)} {failure}") from None
+            raise
     return {
         "digest": bundle["digest"],
         "identity": bundle["identity"],
         "versions": bundle["versions"],
         "restarted": restarted,
     }
+
+
+def _stays_cordoned(bundle: dict[str, Any]) -> str:
+    return f"Node {bundle['machine']['name']} is drained and stays cordoned until a run ends well here."
+
+
+def _version_of(api: str) -> str | None:
+    """What an API server says that it is; None when it does not answer, or this machine has no credential yet."""
+    try:
+        return str(_get(f"{api}/version")["gitVersion"])
+    except (OSError, KeyError, ValueError):
+        return None
 
 
 def _check_staged(bundle: dict[str, Any]) -> None:
@@ -132,6 +151,8 @@ def _apply(bundle: dict[str, Any]) -> list[str]:
         waited = []
     units.start_without_waiting([unit for unit in due if unit not in waited])
     _restart_in_order(bundle, waited, healthy)
+    if "kubelet.service" in was:
+        make_way.give_back(bundle)
     say(f"{len(changed)} files changed; {', '.join(unit.name for unit in due) or 'nothing'} restarted")
     return [unit.name for unit in due]
 
@@ -161,7 +182,7 @@ def _restart_in_order(bundle: dict[str, Any], waited: list[units.Unit], healthy:
             etcd.hand_over(_own_member(bundle), bundle["etcd"]["members"], healthy)
         units.restart_and_wait(unit)
         if unit.name == "kubelet.service":
-            _wait_for_node(bundle["machine"]["name"], bundle["api"], started)
+            _wait_for_node(bundle, started)
 
 
 def _own_member(bundle: dict[str, Any]) -> dict[str, str]:
@@ -192,11 +213,12 @@ def _join_etcd(bundle: dict[str, Any]) -> tuple[list[str], bool]:
     return healthy, decision in joins
 
 
-def _wait_for_node(name: str, api: str, since: datetime) -> None:
-    """Wait until the API calls this Node Ready and has heard from its kubelet since the restart."""
-    if not wait_until(f"Node {name} to be Ready", lambda: _node_is_ready(name, api, since), READY_SECONDS):
+def _wait_for_node(bundle: dict[str, Any], since: datetime) -> None:
+    """Wait until the API calls this Node Ready, and its kubelet has told of the new version since the restart."""
+    name, wanted = bundle["machine"]["name"], bundle["versions"]["kubelet"]
+    if not wait_until(f"Node {name} to be Ready", lambda: _node_is_ready(bundle, since), READY_SECONDS):
         raise Failure(
-            f"Node {name} is not Ready {READY_SECONDS:.0f} s after its kubelet restarted; "
+            f"Node {name} is not Ready with kubelet {wanted} {READY_SECONDS:.0f} s after its kubelet restarted; "
             f"'kubectl describe node {name}' tells its conditions"
         )
 
@@ -218,12 +240,14 @@ def _has_lost_its_node(bundle: dict[str, Any], unit: units.Unit) -> bool:
     return False
 
 
-def _node_is_ready(name: str, api: str, since: datetime) -> bool:
+def _node_is_ready(bundle: dict[str, Any], since: datetime) -> bool:
     """Ask with the kubelet's own credential, which may read its Node and its lease."""
+    name, api = bundle["machine"]["name"], bundle["api"]
     try:
         node = _get(f"{api}/api/v1/nodes/{name}")
         lease = _get(f"{api}/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/{name}")
     except (OSError, urllib.error.URLError):
         return False
     ready = any(c["type"] == "Ready" and c["status"] == "True" for c in node["status"]["conditions"])
-    return ready and datetime.fromisoformat(lease["spec"]["renewTime"]) > since
+    heard = datetime.fromisoformat(lease["spec"]["renewTime"]) > since
+    return ready and heard and make_way.runs(node, bundle["versions"]["kubelet"])

@@ -1,23 +1,38 @@
-"""The API with the kubelet's own credential, which may read its Node and its lease."""
+"""The API as this machine's kubelet may use it: its own Node, its pods and their evictions.
+
+No machine needs an administrator's credential for that: the API server lets a kubelet cordon its own Node and evict
+pods that run on it, and nobody else's (the Node authorizer and NodeRestriction).
+"""
 
 import json
 import ssl
 import urllib.request
 from typing import Any
 
-_PKI = "/etc/kubernetes/pki"
+PKI = "/etc/kubernetes/pki"
+SECONDS = 5.0
 
 
-def get(url: str) -> dict[str, Any]:
-    """An object of the API.
+def get(url: str, seconds: float = SECONDS) -> dict[str, Any]:
+    """Read an object; OSError (urllib's among them) when nobody answers or it is refused."""
+    return _ask(urllib.request.Request(url), seconds)
 
-    Args:
-        url: its address, below this machine's own way to the API.
 
-    Raises:
-        OSError: nobody answers, or not as asked (an HTTPError tells the status).
-    """
-    context = ssl.create_default_context(cafile=f"{_PKI}/ca.crt")
-    context.load_cert_chain(f"{_PKI}/kubelet-client.crt", f"{_PKI}/kubelet-client.key")
-    with urllib.request.urlopen(url, timeout=5, context=context) as answer:
+def patch(url: str, change: dict[str, Any]) -> dict[str, Any]:
+    """Change an object by a merge patch; OSError as `get`."""
+    headers = {"Content-Type": "application/merge-patch+json"}
+    data = json.dumps(change).encode()
+    return _ask(urllib.request.Request(url, data=data, headers=headers, method="PATCH"), SECONDS)
+
+
+def post(url: str, thing: dict[str, Any], seconds: float = SECONDS) -> dict[str, Any]:
+    """Create an object; OSError as `get`."""
+    headers = {"Content-Type": "application/json"}
+    return _ask(urllib.request.Request(url, data=json.dumps(thing).encode(), headers=headers), seconds)
+
+
+def _ask(request: urllib.request.Request, seconds: float) -> dict[str, Any]:
+    context = ssl.create_default_context(cafile=f"{PKI}/ca.crt")
+    context.load_cert_chain(f"{PKI}/kubelet-client.crt", f"{PKI}/kubelet-client.key")
+    with urllib.request.urlopen(request, timeout=seconds, context=context) as answer:
         return dict(json.load(answer))

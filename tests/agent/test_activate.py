@@ -7,13 +7,14 @@ import urllib.error
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from email.message import Message
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from components.agent import activate, clock, etcd, files, running, units
+from components.agent import activate, clock, etcd, files, kubelet_api, make_way, running, skew, units
 from components.agent.evidence import Failure
 from components.agent.units import Unit
 
@@ -66,12 +67,13 @@ class Machine:
             text = f"[X-Hardway]\nRestartOn={self.root}/etc/{name}.conf\n{words}"
             entries.append(self.file(f"units/{name}", text))
         bundle: dict[str, Any] = {
-            "machine": {"name": "cp-0", "node": role != "load-balancer"},
+            "machine": {"name": "cp-0", "address": "cp-0", "node": role != "load-balancer"},
             "api": "https://127.0.0.1:7443",
             "api_servers": list(API_SERVERS),
             "identity": "nonce",
             "digest": "d",
-            "versions": {"kubelet": "1"},
+            "versions": {"kubelet": "1.37.2"} if role != "load-balancer" else {},
+            "drain": {"seconds": 300, "force": False},
             "folders": [],
             "links": {},
             "files": entries,
@@ -148,6 +150,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setattr(activate, "_get", no_api)
     monkeypatch.setattr(running, "runs_another_file", lambda unit: unit.name in made.replaced)
     monkeypatch.setattr(running, "_started_at", lambda name: made.started_at.get(name, 0.0))
+    monkeypatch.setattr(kubelet_api, "get", no_api)
     monkeypatch.setattr(etcd, "healthy_members", lambda _members: list(made.healthy))
     monkeypatch.setattr(etcd, "join", made.join)
     monkeypatch.setattr(etcd, "hand_over", made.note("hand over"))
@@ -182,7 +185,7 @@ def test_on_the_first_creation_everything_starts_and_nothing_is_waited_for(machi
     assert done == {
         "digest": "d",
         "identity": "nonce",
-        "versions": {"kubelet": "1"},
+        "versions": {"kubelet": "1.37.2"},
         "restarted": ["etcd.service", "kube-apiserver.service", "kubelet.service"],
     }
 
@@ -210,7 +213,11 @@ def test_a_kubelet_whose_node_was_deleted_registers_again(
     monkeypatch.setattr(activate, "_get", refuse)
     bundle = control_plane(machine)
     assert activate.run(bundle)["restarted"] == restarted
-    assert asked == [f"{bundle['api']}/api/v1/nodes/{bundle['machine']['name']}"]
+    assert asked == [
+        "https://cp-1:6443/version",
+        "https://cp-2:6443/version",
+        f"{bundle['api']}/api/v1/nodes/{bundle['machine']['name']}",
+    ]
 
 
 def test_in_a_living_cluster_changes_roll_one_unit_after_the_other(machine: Machine) -> None:
@@ -532,3 +539,69 @@ def test_nothing_is_started_while_a_restore_of_etcd_has_not_ended(
         activate.run(control_plane(machine))
     assert machine.events == []
     assert activate.run(worker(machine))["restarted"]
+
+
+# Versions and drains
+
+
+def test_a_version_that_must_not_follow_is_refused_before_anything_is_written(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_bundle: object, _version_of: object) -> None:
+        raise Failure("kubelet 1.37.2 runs here")
+
+    monkeypatch.setattr(skew, "check", refuse)
+    with pytest.raises(Failure, match="runs here"):
+        activate.run(worker(machine))
+    assert machine.events == ["clock"]
+    assert not (machine.root / "units").exists()
+
+
+def test_pods_make_way_before_the_first_file_changes_and_the_node_is_given_back_at_the_end(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    activate.run(worker(machine))
+    machine.events.clear()
+    monkeypatch.setattr(make_way, "make_way", lambda _bundle: machine.events.append("drained") or True)
+    monkeypatch.setattr(make_way, "give_back", machine.note("given back"))
+    changed = worker(machine)
+    changed["files"][1]["text"] = "kubelet 2"
+    activate.run(changed)
+    assert machine.events == [
+        "clock",
+        "drained",
+        "enable",
+        "restart kubelet.service",
+        "node is ready",
+        "given back",
+    ]
+
+
+def test_a_failure_after_the_drain_says_that_the_node_stays_cordoned(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    activate.run(worker(machine))
+    machine.broken = {"kubelet.service"}
+    monkeypatch.setattr(make_way, "make_way", lambda _bundle: True)
+    with pytest.raises(
+        Failure, match=r"^Node cp-0 is drained and stays cordoned until a run ends well here\. kubelet"
+    ):
+        activate.run(worker(machine, config="2"))
+
+
+def test_a_node_is_ready_only_once_it_tells_the_new_kubelets_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    since = datetime(2026, 11, 23, tzinfo=UTC)
+    told = {
+        "status": {
+            "conditions": [{"type": "Ready", "status": "True"}],
+            "nodeInfo": {"kubeletVersion": "v1.37.2"},
+        },
+        "spec": {"renewTime": "2026-11-23T00:00:01.000000Z"},
+    }
+    monkeypatch.setattr(activate, "_get", lambda _url: told)
+    bundle = {"machine": {"name": "cp-0"}, "api": "https://127.0.0.1:7443"}
+    ready = {
+        version: activate._node_is_ready({**bundle, "versions": {"kubelet": version}}, since)
+        for version in ("1.37.2", "1.37.3")
+    }
+    assert ready == {"1.37.2": True, "1.37.3": False}

@@ -84,8 +84,8 @@ def test_another_process_with_another_hash_seed_makes_the_same_bundle() -> None:
         (
             "activate",
             {
-                *("activate", "clock", "etcd", "evidence", "files"),
-                *("kubelet_api", "loader", "lock", "running", "units"),
+                *("activate", "clock", "etcd", "evidence", "files", "kubelet_api", "loader", "lock"),
+                *("make_way", "pod_budgets", "running", "skew", "units"),
             },
         ),
         ("rotate_host_key", {"evidence", "loader", "lock", "rotate_host_key"}),

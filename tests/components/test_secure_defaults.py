@@ -365,8 +365,23 @@ def test_every_balancer_checks_the_certificate_and_the_name_of_the_api_server(
     (line,) = (line.strip() for line in text.splitlines() if line.strip().startswith("default-server"))
     checks = f"check-ssl verify required ca-file /etc/kubernetes/pki/ca.crt verifyhost {plan.api_name} "
     assert checks in line
-    servers = [line.split()[1:] for line in text.splitlines() if line.strip().startswith("server ")]
+    servers = [line.split()[1:3] for line in text.splitlines() if line.strip().startswith("server ")]
     assert servers == [[cp.name, f"{cp.address}:6443"] for cp in plan.control_plane]
+
+
+@Every
+def test_a_control_plane_machines_agents_talk_to_its_own_api_server_while_that_serves(
+    plan: ClusterPlan, machine: MachinePlan
+) -> None:
+    """Half-way through an upgrade its kubelet is new and the other API servers are old."""
+    text = machine_files(plan, machine)["/etc/haproxy/kube-api.cfg"].text
+    backups = [line.split()[1] for line in text.splitlines() if line.endswith(" backup")]
+    back = [line.split()[1] for line in text.splitlines() if "on-marked-up shutdown-backup-sessions" in line]
+    others = [cp.name for cp in plan.control_plane if cp.name != machine.name]
+    prefers = machine.role is Role.CONTROL_PLANE and bool(others)
+    assert backups == (others if prefers else [])
+    assert back == ([machine.name] if prefers else [])
+    assert ("option allbackups" in text) is prefers
 
 
 @Every

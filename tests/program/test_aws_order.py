@@ -125,7 +125,10 @@ ORDER_DEV = {
     **{f"prepare-cp-{n}": set[str]() for n in range(3)},
     **{f"prepare-worker-general-{n}": set[str]() for n in range(2)},
     **{f"drain-worker-general-{n}": set[str]() for n in range(2)},
-    "activate-cp-0": {f"prepare-cp-{n}" for n in range(3)},
+    "activate-cp-0": {
+        *(f"prepare-cp-{n}" for n in range(3)),
+        *(f"prepare-worker-general-{n}" for n in range(2)),
+    },
     "activate-cp-1": {f"prepare-cp-{n}" for n in range(3)} | {"activate-cp-0"},
     "activate-cp-2": {f"prepare-cp-{n}" for n in range(3)} | {"activate-cp-1"},
 }
@@ -138,8 +141,7 @@ def test_commands_wait_for_each_other_as_in_the_lab(preview: bool) -> None:
         assert run.waits_for(name) == expected, name
     activated = {f"activate-cp-{n}" for n in range(3)}
     assert run.waits_for("add-ons") == activated
-    prepared = {"prepare-worker-general-0", "prepare-worker-general-1"}
-    assert run.waits_for("activate-worker-general-0") == activated | prepared
+    assert run.waits_for("activate-worker-general-0") == activated | {"prepare-worker-general-0"}
     follows = {"activate-worker-general-0", "prepare-worker-general-1"}
     assert run.waits_for("activate-worker-general-1") == follows
 

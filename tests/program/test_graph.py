@@ -109,11 +109,12 @@ ACTIVATED_CONTROL_PLANE = {f"activate-{name}" for name in CONTROL_PLANE}
 ORDER: dict[str, set[str]] = {
     **{f"prepare-{name}": set() for name in MACHINES},
     **{f"drain-{name}": set() for name in NODES},
-    "activate-cp-0": PREPARED_CONTROL_PLANE,
+    # A version lies on every machine before the first one runs it.
+    "activate-cp-0": PREPARED_CONTROL_PLANE | PREPARED_WORKERS,
     "activate-cp-1": PREPARED_CONTROL_PLANE | {"activate-cp-0"},
     "activate-cp-2": PREPARED_CONTROL_PLANE | {"activate-cp-1"},
     "activate-lb-0": {"prepare-lb-0"},
-    "activate-worker-general-0": PREPARED_WORKERS | ACTIVATED_CONTROL_PLANE,
+    "activate-worker-general-0": {"prepare-worker-general-0"} | ACTIVATED_CONTROL_PLANE,
     # The rest it waits for by the one before it.
     "activate-worker-general-1": {"prepare-worker-general-1", "activate-worker-general-0"},
     "add-ons": ACTIVATED_CONTROL_PLANE,
@@ -179,7 +180,9 @@ DRAINS = {f"drain-{name}" for name in NODES}
 
 def test_every_command_line_is_the_constant_of_its_phase() -> None:
     for name, resource in lab_run().of_type(REMOTE).items():
-        seconds = PREPARE_SECONDS if name.startswith("prepare-") else ACTIVATE_SECONDS
+        drains = name.removeprefix("activate-") in NODES
+        activated = ACTIVATE_SECONDS + (300 if drains else 0)
+        seconds = PREPARE_SECONDS if name.startswith("prepare-") else activated
         create = "true" if name in DRAINS else bundle.remote_command(seconds)
         assert resource.inputs["create"] == create, name
 
@@ -543,7 +546,7 @@ def test_mistakes_in_the_settings_are_told_all_at_once_under_the_stack_files_nam
 
 def test_an_artifact_without_a_digest_stops_the_program() -> None:
     value = {**lab_with(), "artifacts": {"mirror": "http://mirror.example:1"}}
-    with pytest.raises(pulumi.RunError, match=r"no sha256 is known for kube-apiserver/1\.37\.2/amd64"):
+    with pytest.raises(pulumi.RunError, match=r"no sha256 is known for kubelet/1\.37\.2/amd64"):
         run_program(value)
 
 
