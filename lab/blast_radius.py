@@ -15,6 +15,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from components.agent import units
+from components.agent.skew import minor
 from config.plan import ClusterPlan
 
 WIDTH = 110
@@ -91,7 +92,13 @@ def disturbance(plan: Mapping[str, Any], resources: Iterable[Mapping[str, Any]])
     }
     return Disturbance(
         {name: found for name, found in sorted(restarts.items()) if name not in anew},
-        tuple(_named(planned, "::make-way-", ("update",))),
+        tuple(
+            sorted(
+                _machine(urn)
+                for urn, entry in configs.items()
+                if urn in old and "update" in entry["steps"] and _changes_minor(old[urn], entry)
+            )
+        ),
         tuple(name for name in anew if name not in removed),
         tuple(removed),
         tuple(sorted({*anew, *removed} - set(drains))),
@@ -117,16 +124,25 @@ def _named(
 def _machine(urn: str) -> str:
     name = urn.rsplit("::", 1)[1]
     return next(
-        name.removeprefix(word)
-        for word in ("activate-", "machine-", "drain-", "make-way-")
-        if name.startswith(word)
+        name.removeprefix(word) for word in ("activate-", "machine-", "drain-") if name.startswith(word)
     )
+
+
+def _new(old: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
+    """The inputs that a resource would have."""
+    difference = entry.get("goal", {}).get("inputDiff", {})
+    return {**old, **difference.get("adds", {}), **difference.get("updates", {})}
+
+
+def _changes_minor(old: Mapping[str, Any], entry: Mapping[str, Any]) -> bool:
+    """Whether the machine gets a kubelet of another minor, for which it has its pods go first."""
+    was, will = (one.get("versions", {}).get("kubelet") for one in (old, _new(old, entry)))
+    return bool(was and will) and minor(str(was)) != minor(str(will))
 
 
 def _restarts(old: Mapping[str, Any], entry: Mapping[str, Any]) -> Restarts | None:
     """The units of one machine that its changed files concern; None where they concern none."""
-    difference = entry.get("goal", {}).get("inputDiff", {})
-    new = {**old, **difference.get("adds", {}), **difference.get("updates", {})}
+    new = _new(old, entry)
     changed = _changed_paths(old, new)
     files = new["files"] if isinstance(new.get("files"), Mapping) else {}
     own = [

@@ -214,12 +214,17 @@ def test_a_drain_whose_settings_change_drains_nobody() -> None:
     assert not Planned().stepped("command:remote:Command", "drain-worker-general-0", "update").found()
 
 
-def test_a_worker_that_makes_way_is_drained_and_comes_back() -> None:
-    plan = Planned().stepped("hardway:index:NodeMakeWay", "make-way-worker-general-0", "update")
-    plan.configured("worker-general-0", versions={**OLD["versions"], "kubelet": "1.38.0"})
+def test_a_worker_whose_kubelet_gets_another_minor_is_drained_and_comes_back() -> None:
+    plan = Planned().configured("worker-general-0", versions={**OLD["versions"], "kubelet": "1.38.0"})
     text = plan.told(held=[])
     assert "worker-general-0 restarts kubelet." in text
     assert "worker-general-0 is drained before the kubelet changes, and back afterwards." in text
+
+
+def test_a_patch_of_the_kubelet_drains_nobody() -> None:
+    plan = Planned().configured("worker-general-0", versions={**OLD["versions"], "kubelet": "1.37.99"})
+    assert plan.found().drained == ()
+    assert plan.told().endswith("worker-general-0 restarts kubelet. No pod is moved or restarted by that.")
 
 
 def pod(name: str, node: str, controller: bool = True) -> dict[str, Any]:
