@@ -37,7 +37,8 @@ def run(chosen: stack.Stack, given: argparse.Namespace) -> int:
     if stack.exists(chosen) and stack.exported(chosen):
         raise LabError(
             f"stack {chosen.name} has a state, with {len(stack.exported(chosen))} resources. To have the backup's in "
-            f"its place, take it away first: 'pulumi stack rm --force {chosen.name}' (no machine is touched by that)"
+            f"its place, take it away first: 'pulumi stack rm --force --preserve-config {chosen.name}' (no machine is "
+            "touched by that)"
         )
     _put_back_config(chosen, folder / chosen.source.name)
     stack.ensure(chosen)

@@ -102,7 +102,7 @@ def _defragment(own: str, known: list[dict[str, str]]) -> dict[str, Any]:
     ask = (*CTL, f"--command-timeout={DEFRAGMENT_SECONDS}s", f"--endpoints={mine['client']}")
     command(*ask, "defrag", timeout=DEFRAGMENT_SECONDS + 10)
     seconds = time.monotonic() - begin
-    if not wait_until("all members", lambda: len(members.answering(known)) == len(known), HEALTHY_SECONDS):
+    if not wait_until("all members", lambda: len(etcd.healthy_members(known)) == len(known), HEALTHY_SECONDS):
         raise Failure(
             f"{own} was defragmented, and not every member answers {HEALTHY_SECONDS:.0f} s later; no member after this "
             "one was touched. Look at 'systemctl status etcd' on each, then run again"

@@ -4,6 +4,7 @@ No machine needs an administrator's credential for that: the API server lets a k
 pods that run on it, and nobody else's (the Node authorizer and NodeRestriction).
 """
 
+import http.client
 import json
 import ssl
 import urllib.request
@@ -34,5 +35,9 @@ def post(url: str, thing: dict[str, Any], seconds: float = SECONDS) -> dict[str,
 def _ask(request: urllib.request.Request, seconds: float) -> dict[str, Any]:
     context = ssl.create_default_context(cafile=f"{PKI}/ca.crt")
     context.load_cert_chain(f"{PKI}/kubelet-client.crt", f"{PKI}/kubelet-client.key")
-    with urllib.request.urlopen(request, timeout=seconds, context=context) as answer:
-        return dict(json.load(answer))
+    try:
+        with urllib.request.urlopen(request, timeout=seconds, context=context) as answer:
+            return dict(json.load(answer))
+    except (http.client.HTTPException, ValueError) as error:
+        # A connection that ends in the middle of an answer is a connection that ended.
+        raise OSError(f"{request.full_url}: {error}") from error

@@ -7,11 +7,13 @@ the next: a Node that carries our mark is ours to give back, one that an operato
 """
 
 import json
+import re
+import ssl
 import time
 import urllib.error
 from typing import Any
 
-from components.agent import kubelet_api, pod_budgets
+from components.agent import kubelet_api, pod_budgets, units
 from components.agent.evidence import Failure, say
 from components.agent.skew import minor
 
@@ -20,6 +22,8 @@ MARK = "hardway.dev/cordoned-for"
 EVICTION_SECONDS = 35.0
 """A request may wait for admission webhooks, which have 30 s at most."""
 TURN_SECONDS = 1.0
+READ_SECONDS = 30.0
+"""How long the Node is asked for while API servers answer: one may be restarting."""
 _SHOWN = 20
 """Pods that a message names at most."""
 
@@ -57,9 +61,11 @@ def make_way(bundle: Object) -> bool:
         _change(bundle, wanted, cordoned=True)
     try:
         _evict_all(bundle)
-    except (Failure, SystemExit):
-        # SystemExit: `timeout` or a lost connection ends this phase.
-        give_back(bundle, whatever_runs=True)
+    except BaseException as error:
+        # SystemExit too: `timeout` or a lost connection ends this phase.
+        state = _after_a_failure(bundle)
+        if isinstance(error, Failure):
+            raise Failure(f"{error}\n{state}") from None
         raise
     say(f"Node {name} is cordoned and empty: its kubelet goes from {_version(node)} to v{wanted}")
     return True
@@ -76,10 +82,14 @@ def give_back(bundle: Object, *, whatever_runs: bool = False) -> None:
         Failure: it could not be done, with the command that does it.
     """
     wanted = bundle["versions"].get("kubelet")
+    name = bundle["machine"]["name"]
     node = _node(bundle) if wanted else None
+    if node is None and whatever_runs:
+        raise Failure(
+            f"whether Node {name} is cordoned is not known: run again, or 'kubectl uncordon {name}'"
+        )
     if node is None or not is_ours(node) or not (whatever_runs or runs(node, wanted)):
         return
-    name = bundle["machine"]["name"]
     try:
         _change(bundle, None, cordoned=None)
     except OSError as error:
@@ -89,6 +99,15 @@ def give_back(bundle: Object, *, whatever_runs: bool = False) -> None:
     say(f"Node {name} takes new pods again")
 
 
+def _after_a_failure(bundle: Object) -> str:
+    """Give the Node back, and tell how it is now."""
+    try:
+        give_back(bundle, whatever_runs=True)
+    except Failure as failure:
+        return str(failure)
+    return f"Node {bundle['machine']['name']} is as schedulable as before, and nothing else was changed here."
+
+
 def is_ours(node: Object) -> bool:
     """Whether Hardway cordoned the Node, not an operator."""
     return MARK in (node["metadata"].get("annotations") or {})
@@ -96,7 +115,7 @@ def is_ours(node: Object) -> bool:
 
 def runs(node: Object, wanted: str) -> bool:
     """Whether the Node's kubelet says that it is of a version, such as 1.37.2."""
-    return _version(node).startswith(f"v{wanted}")
+    return re.split(r"[-+]", _version(node))[0] == f"v{wanted}"
 
 
 def _version(node: Object) -> str:
@@ -112,11 +131,29 @@ def _url(bundle: Object) -> str:
 
 
 def _node(bundle: Object) -> Object | None:
-    """The Node; None when there is none, or nobody answers who could be asked."""
-    try:
-        return kubelet_api.get(_url(bundle))
-    except OSError:
-        return None
+    """The Node; None when there is none, or nobody answers who could be asked with this credential.
+
+    Raises:
+        Failure: API servers answer, and the Node could not be read for `READ_SECONDS`.
+    """
+    deadline = time.monotonic() + READ_SECONDS
+    while True:
+        try:
+            return kubelet_api.get(_url(bundle))
+        except OSError as error:
+            reason = error
+        # What has expired is on its way to be renewed by this very run.
+        gone = isinstance(reason, urllib.error.HTTPError) and reason.code in (401, 404)
+        if gone or isinstance(getattr(reason, "reason", reason), ssl.SSLError):
+            return None
+        if not any(units.answers(f"{api}/readyz") for api in bundle["api_servers"]):
+            return None
+        if time.monotonic() > deadline:
+            raise Failure(
+                f"Node {bundle['machine']['name']} could not be read for {READ_SECONDS:.0f} s ({reason}), so whether"
+                " its pods have to go first is not known. Run again when the API answers"
+            )
+        time.sleep(TURN_SECONDS)
 
 
 def _change(bundle: Object, mark: str | None, *, cordoned: bool | None) -> None:
@@ -192,8 +229,7 @@ def _explain(name: str, seconds: float, left: list[Object], held: dict[str, str]
     ]
     more = [f"and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
     return (
-        f"Node {name} could not be drained within {seconds:.0f} s for the kubelet's new minor. It takes new pods again"
-        " and nothing else was changed here. Let more replicas of the pods below become ready, loosen their"
-        " PodDisruptionBudget, raise drain.seconds of the pool, or delete them yourself, then run again.\n  "
-        + "\n  ".join([*lines[:_SHOWN], *more])
+        f"Node {name} could not be drained within {seconds:.0f} s for the kubelet's new minor. Let more replicas of the"
+        " pods below become ready, loosen their PodDisruptionBudget, raise drain.seconds of the pool, or delete them"
+        " yourself, then run again.\n  " + "\n  ".join([*lines[:_SHOWN], *more])
     )

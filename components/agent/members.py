@@ -5,11 +5,10 @@ For operators' steps, which come without a plan: the stack file may say by now w
 
 import json
 import os
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from components.agent.etcd import CTL
-from components.agent.evidence import Failure, run, succeeds
+from components.agent.etcd import CTL, healthy_members
+from components.agent.evidence import Failure, run
 
 OWN = "https://127.0.0.1:2379"
 
@@ -40,21 +39,6 @@ def read() -> list[dict[str, str]]:
     return sorted(members, key=lambda member: member["name"])
 
 
-def answering(members: list[dict[str, str]]) -> list[str]:
-    """Names of the members that answer a linearizable read by themselves.
-
-    Not `endpoint health`, which calls a member sick that has an alarm, and an alarm is what these steps are there for.
-    """
-
-    def answers(member: dict[str, str]) -> bool:
-        ask = (*CTL, "--command-timeout=3s", f"--endpoints={member['client']}")
-        return succeeds(*ask, "get", "health", "--keys-only", timeout=10)
-
-    with ThreadPoolExecutor(max_workers=9) as pool:
-        names = [member["name"] for member in members]
-        return [name for name, good in zip(names, pool.map(answers, members), strict=True) if good]
-
-
 def refuse_unless_all_answer(members: list[dict[str, str]], what: str) -> list[str]:
     """The members' names, all of which answer.
 
@@ -65,7 +49,7 @@ def refuse_unless_all_answer(members: list[dict[str, str]], what: str) -> list[s
     Raises:
         Failure: one does not answer; it is named.
     """
-    healthy = answering(members)
+    healthy = healthy_members(members)
     sick = [member["name"] for member in members if member["name"] not in healthy]
     if sick:
         raise Failure(

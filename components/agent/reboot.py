@@ -88,7 +88,7 @@ def _all_members_answer() -> bool:
         known = members.read()
     except Failure:
         return False
-    return len(members.answering(known)) == len(known)
+    return len(etcd.healthy_members(known)) == len(known)
 
 
 def _leave(bundle: dict[str, Any]) -> dict[str, Any]:

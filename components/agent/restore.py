@@ -61,7 +61,7 @@ def check(bundle: dict[str, Any]) -> dict[str, Any]:
     _check_version(str(status.get("version") or "0.0"), snapshots.etcd_version())
     _check_address(own)
     mark = read_mark()
-    if mark is None or mark["attempt"] != bundle.get("attempt"):
+    if mark is None or mark["snapshot"] != bundle["snapshot"]:  # else its data is there already
         _check_space(os.path.getsize(path))
     return {
         "status": status,
@@ -148,9 +148,15 @@ def _write_mark(bundle: dict[str, Any], state: str) -> None:
 
 
 def _state(bundle: dict[str, Any]) -> str | None:
-    """How far this attempt is here; another one's mark says nothing of it."""
-    mark = read_mark()
-    return str(mark["state"]) if mark and mark["attempt"] == bundle["attempt"] else None
+    """How far this attempt is here; another one's mark says nothing of it.
+
+    A machine that has finished keeps what it finished: the others may still have to, and a second try must not put
+    empty data under a member that lives.
+    """
+    for mark in (read_mark(), _read(DONE)):
+        if mark and mark["attempt"] == bundle["attempt"]:
+            return str(mark["state"])
+    return None
 
 
 def stage(bundle: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from components.agent import kubelet_api, make_way
+from components.agent import kubelet_api, make_way, units
 from components.agent.evidence import Failure
 
 NODE = "https://127.0.0.1:7443/api/v1/nodes/worker-0"
@@ -83,6 +83,7 @@ def bundle(kubelet: str = "1.37.2", *, force: bool = False) -> dict[str, Any]:
     return {
         "machine": {"name": "worker-0"},
         "api": "https://127.0.0.1:7443",
+        "api_servers": ["https://10.0.0.10:6443"],
         "versions": {"kubelet": kubelet},
         "drain": {"seconds": 30, "force": force},
     }
@@ -91,6 +92,7 @@ def bundle(kubelet: str = "1.37.2", *, force: bool = False) -> dict[str, Any]:
 def use(monkeypatch: pytest.MonkeyPatch, api: Api) -> Api:
     for verb in ("get", "patch", "post"):
         monkeypatch.setattr(kubelet_api, verb, getattr(api, verb))
+    monkeypatch.setattr(units, "answers", lambda _url: api.node is not None)
     return api
 
 

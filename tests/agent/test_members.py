@@ -84,7 +84,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Etcd:
     made = Etcd()
     for module, name in ((members, "run"), (defragment, "command"), (reboot, "command")):
         monkeypatch.setattr(module, name, made.run)
-    monkeypatch.setattr(members, "succeeds", made.succeeds)
+    monkeypatch.setattr(etcd, "succeeds", made.succeeds)
     monkeypatch.setattr(members, "is_member", lambda: True)
     monkeypatch.setattr(etcd, "hand_over", lambda own, *_: made.handed.append(own["name"]))
     monkeypatch.setattr(defragment, "machine_lock", nullcontext)

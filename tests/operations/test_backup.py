@@ -76,7 +76,8 @@ def test_a_stack_that_has_a_state_keeps_it(
     monkeypatch.setattr(stack, "exists", lambda _: True)
     monkeypatch.setattr(stack, "exported", lambda _: [{}, {}])
     with pytest.raises(
-        LabError, match=r"stack office has a state, with 2 resources\..*pulumi stack rm --force office"
+        LabError,
+        match=r"stack office has a state, with 2 resources\..*pulumi stack rm --force --preserve-config office",
     ):
         run(office, kept(tmp_path / "backup"))
 
