@@ -67,7 +67,7 @@ trap 'rm -f "$partial"' EXIT
 trap 'exit 1' HUP INT TERM
 rm -f "$partial"
 free=$(df --output=avail --block-size=1 "$folder" | tail -n 1)
-test $free -ge {needed} || refuse "$folder has $((free >> 20)) MiB free and needs {needed >> 20}; make room there"
+test $free -ge {needed} || refuse "$folder has $((free >> 20)) MiB free and needs {(needed >> 20) + 1}; make room there"
 cat >"$partial" || exit 1
 same "$partial" || refuse "what came there is not what was sent; run again"
 mv "$partial" "$target"
