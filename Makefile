@@ -83,8 +83,8 @@ backup: ## take a snapshot of etcd and an encrypted export of the stack, into a 
 restore: ## have all of etcd begin anew from a snapshot: SNAPSHOT=<file or folder of `backup`> (YES=1: don't ask)
 	@python3 -m operations restore --stack $(STACK) $(if $(YES),--yes) -- "$(SNAPSHOT)"
 
-restore-drill: ## restore the newest snapshot beside the living etcd, compare, and take it away again
-	@python3 -m operations restore-drill --stack $(STACK)
+restore-drill: ## restore the newest snapshot beside the living etcd, compare, and take it away again (NODE=: of one machine)
+	@python3 -m operations restore-drill --stack $(STACK) $(if $(NODE),--node '$(NODE)')
 
 recover: ## put a stack's lost state back: BACKUP=<folder of `backup`>
 	@python3 -m operations recover --stack $(STACK) -- "$(BACKUP)"

@@ -195,9 +195,10 @@ class EtcdBackupSettings(Model):
     minutes: Annotated[Integer, Field(ge=0, le=1440)] = 15
     """Minutes between two snapshots of one member; 0 takes none by itself."""
     keep: Annotated[Integer, Field(ge=1, le=10000)] = 96
-    """How many snapshots stay on each machine at most."""
+    """How many snapshots stay on each machine at most; 96 of every 15 minutes are one day."""
     days: Annotated[Integer, Field(ge=1, le=3650)] = 7
-    """Days after which a snapshot goes; the newest stays whatever its age."""
+    """Days after which a snapshot goes; acts only where snapshots are so rare that keep leaves older ones, and the
+    newest stays whatever its age."""
 
 
 class EtcdSettings(Model):

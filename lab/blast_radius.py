@@ -43,6 +43,7 @@ class Disturbance:
         anew: machines that are made anew.
         removed: machines that go.
         undrained: those of the last two that have no Node of their own to be drained.
+        members: those of the removed ones that run a member of etcd, and so an API server.
     """
 
     restarts: Mapping[str, Restarts] = field(default_factory=dict)
@@ -50,6 +51,7 @@ class Disturbance:
     anew: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     undrained: tuple[str, ...] = ()
+    members: tuple[str, ...] = ()
 
     @property
     def leaving(self) -> tuple[str, ...]:
@@ -102,6 +104,13 @@ def disturbance(plan: Mapping[str, Any], resources: Iterable[Mapping[str, Any]])
         tuple(name for name in anew if name not in removed),
         tuple(removed),
         tuple(sorted({*anew, *removed} - set(drains))),
+        tuple(
+            sorted(
+                _machine(urn)
+                for urn, inputs in old.items()
+                if _machine(urn) in removed and "etcd" in inputs.get("versions", {})
+            )
+        ),
     )
 
 
@@ -279,7 +288,7 @@ def _quorum(found: Disturbance, plan: ClusterPlan) -> list[str]:
     """Whether etcd and the API are there meanwhile, as long as the other machines are well."""
     count = len(plan.control_plane)
     names = {machine.name for machine in plan.control_plane}
-    lost = (names & {*found.anew}) | {name for name in found.removed if name.startswith("cp-")}
+    lost = (names & {*found.anew}) | {*found.members}
     voting = lost or _restarting(found, names, "etcd")
     serving = lost or _restarting(found, names, "kube-apiserver")
     needed = count // 2 + 1

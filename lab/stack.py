@@ -457,6 +457,9 @@ def _ssh(stack: Stack, alias: str) -> list[str]:
         "IdentitiesOnly=yes",
         "LogLevel=ERROR",
         "ConnectTimeout=10",
+        # A machine that went silent ends the connection within a minute.
+        "ServerAliveInterval=15",
+        "ServerAliveCountMax=4",
     ]
     return [
         "ssh",

@@ -12,10 +12,11 @@ import json
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from components.agent.reboot import LOCK_SECONDS
 from config.plan import Role
 from lab.errors import LabError
 from lab.exclusive import exclusive
@@ -27,9 +28,14 @@ ORDER = (Role.LOAD_BALANCER, Role.CONTROL_PLANE, Role.WORKER)
 BOOT_SECONDS = 900.0
 """After which a machine counts as lost; servers that test their memory take minutes."""
 LOOK_SECONDS = 20
-STEP_SECONDS = 400
-DRAIN_SPARE_SECONDS = 120
-"""What a drain may take beside the evictions: other drains, the last turn's end."""
+STEP_SECONDS = 1300
+"""For one step: an earlier run's lock, 600 s, and what the step itself waits for, 600 s."""
+DRAIN_SPARE_SECONDS = int(LOCK_SECONDS) + 300
+"""What a drain may take beside the evictions: other drains, the last turn's end, and taking the cordon back."""
+ROUND_SECONDS = 86400.0
+"""After which what a round left is not gone on with: machines may have been rebooted for other reasons since."""
+GOING_SECONDS = 5.0
+"""After which a machine that was told to reboot is on its way; it begins a second later."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +45,19 @@ class Round:
     Attributes:
         asked: names of the machines, in their order.
         boots: boot id of each when the round began.
+        only_required: whether it was for machines that asked for a reboot.
+        begun: when, in seconds since 1970.
     """
 
     asked: tuple[str, ...]
     boots: Mapping[str, str]
+    only_required: bool
+    begun: float
+
+    def is_for(self, names: list[str], *, only_required: bool) -> bool:
+        """Whether a command for these machines goes on with it."""
+        fits = set(self.asked) <= set(names) if only_required else list(self.asked) == names
+        return self.only_required == only_required and fits and time.time() - self.begun < ROUND_SECONDS
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -84,9 +99,9 @@ def _asked(stack: Stack, text: str) -> list[str]:
 
 
 def _begin_or_continue(stack: Stack, names: list[str], *, only_required: bool) -> Round:
-    """The round that a command before this one left unfinished, if it was for the same machines; else a new one."""
+    """The round that a command before this one left unfinished, if it was for the same; else a new one."""
     left = read_round(stack.reboot_round)
-    if left is not None and set(left.asked) <= set(names) and (only_required or list(left.asked) == names):
+    if left is not None and left.is_for(names, only_required=only_required):
         print(
             f"going on with the round that was begun before; {stack.reboot_round.name} in {stack.folder.name}/ has it"
         )
@@ -97,8 +112,9 @@ def _begin_or_continue(stack: Stack, names: list[str], *, only_required: bool) -
         raise LabError("not every machine answers, so none was rebooted.\n" + "\n".join(lost))
     good = {name: result for name, result in found.items() if not isinstance(result, LabError)}
     asked = tuple(name for name in names if good[name]["required"] or not only_required)
-    work = Round(asked, {name: str(good[name]["boot"]) for name in asked})
-    write_private(stack.reboot_round, json.dumps({"asked": work.asked, "boots": work.boots}))
+    boots = {name: str(good[name]["boot"]) for name in asked}
+    work = Round(asked, boots, only_required, time.time())
+    write_private(stack.reboot_round, json.dumps(asdict(work)))
     return work
 
 
@@ -106,8 +122,13 @@ def read_round(file: Path) -> Round | None:
     """What an earlier command left; None when there is nothing, or nothing that can be read."""
     try:
         document = json.loads(file.read_text())
-        return Round(tuple(document["asked"]), dict(document["boots"]))
-    except (OSError, ValueError, KeyError):
+        return Round(
+            tuple(document["asked"]),
+            dict(document["boots"]),
+            bool(document["only_required"]),
+            float(document["begun"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
@@ -126,16 +147,48 @@ def _reboot(stack: Stack, name: str, before: str, place: str) -> None:
         if node:
             _drain(stack, name)
             told += f"drained after {time.monotonic() - begin:.0f} s, "
-        run_phase(stack, name, "reboot", {"step": "go"}, seconds=STEP_SECONDS)
-        now = _wait_for(f"{name} to boot", lambda: _other_than(_look(stack, name)["boot"], before))
+        _go(stack, name, before, node=node)
+        now = _wait_for(
+            f"{name} to boot", lambda: _other_than(_look(stack, name)["boot"], before), cordoned=node
+        )
         told += f"booted after {time.monotonic() - begin:.0f} s, "
     else:
         print(f"{place} {name} has rebooted already; looking whether it is whole", flush=True)
     run_phase(stack, name, "reboot", {"step": "settled"}, seconds=STEP_SECONDS)
     if node:
-        content = {"step": "back", "node": name, "boot": now}
-        run_phase(stack, _helper(stack, name), "reboot", content, seconds=STEP_SECONDS)
+        _take_back(stack, name, now)
     print(f"  {name}: {told}whole after {time.monotonic() - begin:.0f} s", flush=True)
+
+
+def _go(stack: Stack, name: str, before: str, *, node: bool) -> None:
+    """Have the machine reboot; where it can't, its Node takes pods again, unless somebody else had cordoned it.
+
+    Raises:
+        LabError: it did not do it.
+    """
+    try:
+        run_phase(stack, name, "reboot", {"step": "go"}, seconds=STEP_SECONDS)
+    except LabError as error:
+        if node and _stays(stack, name, before):
+            try:
+                _take_back(stack, name, before)
+            except LabError as other:
+                raise LabError(f"{error}\nIts Node was drained and is cordoned still: {other}") from None
+        raise
+
+
+def _stays(stack: Stack, name: str, before: str) -> bool:
+    """Whether the machine still runs as before, some seconds after its reboot failed."""
+    time.sleep(GOING_SECONDS)
+    try:
+        return bool(_look(stack, name)["boot"] == before)
+    except LabError:
+        return False
+
+
+def _take_back(stack: Stack, name: str, boot: str) -> None:
+    content = {"step": "back", "node": name, "boot": boot}
+    run_phase(stack, _helper(stack, name), "reboot", content, seconds=STEP_SECONDS)
 
 
 def _drain(stack: Stack, name: str) -> None:
@@ -162,8 +215,13 @@ def _other_than(boot: str, before: str) -> str | None:
     return boot if boot != before else None
 
 
-def _wait_for(what: str, look: Callable[[], str | None]) -> str:
+def _wait_for(what: str, look: Callable[[], str | None], *, cordoned: bool = False) -> str:
     """Ask until there is an answer; a machine that boots refuses connections, or is silent.
+
+    Args:
+        what: is waited for.
+        look: gives the answer, or None while there is none.
+        cordoned: whether the machine's Node is cordoned, for the message.
 
     Raises:
         LabError: no answer within `BOOT_SECONDS`; with the last failure's words.
@@ -183,7 +241,8 @@ def _wait_for(what: str, look: Callable[[], str | None]) -> str:
                 f"  waiting for {what} ({told - begin:.0f} of at most {BOOT_SECONDS:.0f} s)", file=sys.stderr
             )
         time.sleep(1)
+    state = ", and its Node is cordoned" if cordoned else ""
     raise LabError(
-        f"waited {BOOT_SECONDS:.0f} s for {what}: {last}\nNo machine after it was touched, and its Node, if it has one,"
-        " is cordoned. Look at its console; when it is back, the same command goes on"
+        f"waited {BOOT_SECONDS:.0f} s for {what}: {last}\nNo machine after it was touched{state}. Look at its console; "
+        "when it is back, the same command goes on"
     )

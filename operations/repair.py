@@ -7,7 +7,6 @@ is refused here. Nothing is done to a machine that does not differ.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -103,8 +102,6 @@ def _nothing_to_repeat(seen: Mapping[str, Seen]) -> int:
 
 def _agreed() -> bool:
     """Ask at a terminal; elsewhere nobody has agreed."""
-    if os.environ.get("YES") == "1":
-        return True
     if not sys.stdin.isatty():
         return False
     return input("Do this? [yes/no] ").strip().lower() in ("y", "yes")

@@ -23,7 +23,8 @@ from operations import phases, snapshot_files
 BUMP = 1_000_000_000
 """By how much revisions go up: more than a cluster writes between a snapshot and its loss (etcd.io, "Disaster
 recovery")."""
-SECONDS = 900
+SECONDS = 1700
+"""For one step: another run's lock, 600 s, and then the data's restore, 600 s, and its way to the disk, 360 s."""
 
 Results = dict[str, dict[str, Any]]
 

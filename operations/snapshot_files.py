@@ -14,6 +14,8 @@ from lab.errors import LabError
 
 TRANSFER_SECONDS = 1800
 """What 8 GiB, etcd's quota, take over 5 MB/s."""
+SPARE = 64 << 20
+"""Bytes that stay free beside a snapshot on a machine."""
 
 
 def file_digest(path: Path) -> str:
@@ -51,15 +53,25 @@ def send(chosen: stack.Stack, machine: str, local: Path, remote: str, digest: st
         digest: its sha256.
 
     Raises:
-        LabError: it did not come through.
+        LabError: there is no room for it, which is found out before anything is sent, or it did not come through.
     """
-    folder = shlex.quote(os.path.dirname(remote))
-    target, partial = shlex.quote(remote), shlex.quote(f"{os.path.dirname(remote)}/.sent-{digest[:16]}")
-    expected = shlex.quote(f"{digest}  {remote}")
-    script = (
-        f"umask 077; echo {expected} | sha256sum --check --status 2>/dev/null && exit; "
-        f"test -d {folder} || exit 3; cat >{partial} && mv {partial} {target}"
-    )
+    folder, needed = os.path.dirname(remote), local.stat().st_size + SPARE
+    # A connection that breaks ends `cat` as the file's end does: only the digest tells them apart.
+    script = f"""umask 077
+folder={shlex.quote(folder)} target={shlex.quote(remote)} partial={shlex.quote(f"{folder}/.sent-{digest[:16]}")}
+same() {{ echo "{digest}  $1" | sha256sum --check --status 2>/dev/null; }}
+refuse() {{ echo "$1" >&2; exit 1; }}
+same "$target" && exit
+test -d "$folder" || exit 3
+trap 'rm -f "$partial"' EXIT
+trap 'exit 1' HUP INT TERM
+rm -f "$partial"
+free=$(df --output=avail --block-size=1 "$folder" | tail -n 1)
+test $free -ge {needed} || refuse "$folder has $((free >> 20)) MiB free and needs {(needed >> 20) + 1}; make room there"
+cat >"$partial" || exit 1
+same "$partial" || refuse "what came there is not what was sent; run again"
+mv "$partial" "$target"
+"""
     line = stack.ssh_command(chosen, machine, f"sudo -n sh -c {shlex.quote(script)}")
     with local.open("rb") as source:
         _transfer(line, machine, remote, stdin=source.fileno())

@@ -18,6 +18,8 @@ REQUIRED = "/run/reboot-required"
 """Debian and Ubuntu make it when an update waits for a reboot."""
 OURS = "hardway.dev/cordoned-for-reboot"
 """Annotation of a Node that this made unschedulable: whoever cordoned one by hand finds it cordoned afterwards."""
+LOCK_SECONDS = 300.0
+"""How long a drain waits for another; the operator's command has it in its bound."""
 UNITS_SECONDS = 300.0
 NODE_SECONDS = 180.0
 KUBECTL = [nodes.KUBECTL, f"--kubeconfig={nodes.ADMIN}", "--request-timeout=35s"]
@@ -92,17 +94,22 @@ def _all_members_answer() -> bool:
 
 
 def _leave(bundle: dict[str, Any]) -> dict[str, Any]:
-    """Cordon and drain a Node; when pods stayed, it is as schedulable as before."""
+    """Cordon and drain a Node; when pods stayed, it is as schedulable as before this or an earlier round."""
     name = bundle["node"]
-    with hold(drain.LOCK, "another drain", drain.LOCK_SECONDS):
+    with hold(drain.LOCK, "another drain", LOCK_SECONDS):
         node = _node(name)
-        if not node.get("spec", {}).get("unschedulable"):
-            command(*KUBECTL, "annotate", "node", name, f"{OURS}=yes", "--overwrite")
+        if _is_ours(node):
+            node["spec"].pop(
+                "unschedulable", None
+            )  # a round that was ended did that, so a drain takes it back
+        ours = not node.get("spec", {}).get("unschedulable")
         try:
+            if ours:
+                command(*KUBECTL, "annotate", "node", name, f"{OURS}=yes", "--overwrite")
             drain.empty(KUBECTL, node, float(bundle["seconds"]), force=bool(bundle["force"]))
         except (Failure, SystemExit):
             # It takes pods again: a mark that stayed would take back a cordon that somebody else makes later.
-            if not _is_cordoned(name):
+            if ours and succeeds(*KUBECTL, "uncordon", name):
                 succeeds(*KUBECTL, "annotate", "node", name, f"{OURS}-")
             raise
     return {"node": name}
@@ -119,14 +126,17 @@ def _back(bundle: dict[str, Any]) -> dict[str, Any]:
     if not wait_until(f"Node {name} to be Ready", ready, NODE_SECONDS, interval=0.5):
         missing = nodes.describe_missing(nodes.read(KUBECTL), [name], NODE_SECONDS)
         raise Failure(f"Node {name} has rebooted and takes no pods yet: {missing}")
-    ours = OURS in _node(name)["metadata"].get("annotations", {})
-    if ours:
+    if _is_ours(_node(name)):
         command(*KUBECTL, "uncordon", name)
         command(*KUBECTL, "annotate", "node", name, f"{OURS}-")
     cordoned = _is_cordoned(name)
     if cordoned:
         say(f"Node {name} stays cordoned, as it was before")
     return {"node": name, "cordoned": cordoned}
+
+
+def _is_ours(node: dict[str, Any]) -> bool:
+    return OURS in node["metadata"].get("annotations", {})
 
 
 def _is_cordoned(name: str) -> bool:

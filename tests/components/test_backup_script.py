@@ -17,11 +17,13 @@ SCRIPT = ROOTFS / "etcd/usr/local/lib/hardway/etcd-backup"
 DATA = b"database" * 64
 WHOLE = DATA + hashlib.sha256(DATA).digest()
 CTL = """#!{python}
-import pathlib, sys
+import pathlib, sys, time
 if "status" in sys.argv:
     print('[{{"Status": {{"dbSize": {size}}}}}]')
 else:
     path = pathlib.Path(sys.argv[sys.argv.index("save") + 1])
+    pathlib.Path(sys.argv[0] + "-asked").write_text(time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()))
+    time.sleep({seconds})
     path.write_bytes(bytes.fromhex("{content}"))
     sys.exit("{error}" or 0)
 """
@@ -45,9 +47,10 @@ class Machine:
         self.script.write_text(text)
         self.has_etcd()
 
-    def has_etcd(self, *, content: bytes = WHOLE, size: int = 1, error: str = "") -> None:
+    def has_etcd(self, *, content: bytes = WHOLE, size: int = 1, error: str = "", seconds: float = 0) -> None:
         """Put etcd's programs there, as they behave when all is well or otherwise."""
         values = {"python": sys.executable, "content": content.hex(), "size": size, "error": error}
+        values["seconds"] = seconds
         for name, text in {"etcdctl": CTL, "etcdutl": UTL}.items():
             (self.bin / name).write_text(text.format(**values))
             (self.bin / name).chmod(0o755)
@@ -94,6 +97,13 @@ def test_a_snapshot_says_when_it_was_taken_and_its_revision_and_is_for_its_owner
     assert (machine.folder / name).stat().st_mode & 0o777 == 0o600
     assert (machine.folder / name).read_bytes() == WHOLE
     assert done.stdout == f"{name}: {len(WHOLE)} bytes, 12 keys, hash 0000000a\n"
+
+
+def test_its_time_is_no_later_than_when_etcd_was_asked(machine: Machine) -> None:
+    machine.has_etcd(seconds=2)
+    assert machine.back_up().returncode == 0
+    (name,) = machine.names()
+    assert name.split("-")[1] <= (machine.bin / "etcdctl-asked").read_text()
 
 
 def test_the_oldest_go_by_count(machine: Machine) -> None:

@@ -189,6 +189,29 @@ def test_a_removed_worker_is_drained_and_budgets_are_told(held: list[str] | None
     assert "quorum" not in text
 
 
+def removed(name: str, **versions: str) -> Planned:
+    """A machine that goes, with the versions that it runs."""
+    plan = gone(name)
+    where = urn("hardway:index:NodeConfig", f"activate-{name}")
+    plan.state.append({"urn": where, "inputs": {**OLD, "versions": {"kubelet": "1.37.2", **versions}}})
+    return plan
+
+
+def test_a_removed_member_of_etcd_is_told_whatever_its_name() -> None:
+    plan = removed("alpha", etcd="3.6.13")
+    assert plan.found().members == ("alpha",)
+    assert plan.told(held=[]).endswith(
+        "etcd keeps its quorum: 2 of 3 members stay, 2 are needed. 2 of 3 API servers answer meanwhile."
+    )
+
+
+def test_a_removed_worker_that_is_called_like_a_control_plane_machine_takes_no_vote_along() -> None:
+    plan = removed("cp-helper")
+    assert plan.found().removed == ("cp-helper",)
+    assert plan.found().members == ()
+    assert "quorum" not in plan.told(held=[])
+
+
 def anew(name: str) -> Planned:
     plan = Planned().stepped("command:local:Command", f"machine-{name}", "delete-replaced", "replace")
     plan.stepped("command:remote:Command", f"drain-{name}", "delete-replaced", "create-replacement")

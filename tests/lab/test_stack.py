@@ -153,6 +153,13 @@ def test_ssh_trusts_the_pinned_key_of_that_name_and_nothing_of_the_users(lab: St
     assert line[1:5] == ["-F", "none", "-i", str(lab.folder / "ssh_key")]
 
 
+def test_ssh_ends_a_connection_to_a_machine_that_went_silent(lab: Stack) -> None:
+    save(lab, worker_b=WORKER)
+    given = options(stack.ssh_command(lab, "worker-b", None))
+    assert given["ServerAliveInterval"] == "15"
+    assert given["ServerAliveCountMax"] == "4"
+
+
 def test_ssh_goes_through_a_bastion_whose_host_key_is_pinned_too(
     lab: Stack, monkeypatch: pytest.MonkeyPatch
 ) -> None:

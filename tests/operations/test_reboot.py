@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from components.agent import reboot as agent
 from lab.errors import LabError
 from operations import reboot
 
@@ -31,6 +33,7 @@ class Machines:
         steps: what was asked, but for looks.
         required: machines that ask for a reboot.
         broken: a step and a machine at which that fails.
+        seconds: the bound of each step, but for looks, by `STEP MACHINE`.
     """
 
     def __init__(self) -> None:
@@ -38,13 +41,15 @@ class Machines:
         self.steps: list[str] = []
         self.required: set[str] = set()
         self.broken: str | None = None
+        self.seconds: dict[str, int] = {}
 
     def phase(
-        self, _stack: Any, machine: str, _phase: str, content: dict[str, Any], **_: Any
+        self, _stack: Any, machine: str, _phase: str, content: dict[str, Any], *, seconds: int, **_: Any
     ) -> dict[str, Any]:
         """One phase on a machine."""
         step = content["step"]
         about = content.get("node", machine)
+        self.seconds[f"{step} {about}"] = seconds
         if f"{step} {about}" == self.broken:
             raise LabError(f"{machine}: reboot failed.\n{step}")
         if step != "look":
@@ -164,3 +169,132 @@ def test_a_machine_that_never_answers_again_is_given_up(
     with pytest.raises(LabError, match=r"for cp-0 to boot: cp-0: connection refused\nNo machine after it"):
         play(stack)
     assert gone(machines) == ["lb-0", "cp-0"]
+
+
+def test_a_machine_that_never_answers_before_its_drain_is_not_told_to_be_cordoned(
+    stack: Any, machines: Machines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machines.broken = "settled cp-0"
+    with pytest.raises(LabError):
+        play(stack)
+    machines.broken = "look cp-0"
+    monkeypatch.setattr(reboot, "BOOT_SECONDS", 0.01)
+    with pytest.raises(LabError) as before:
+        play(stack)
+    assert "for cp-0 to answer: " in str(before.value)
+    assert "No machine after it was touched. Look at its console" in str(before.value)
+    with pytest.raises(LabError, match=r"and its Node is cordoned\. Look"):
+        reboot._wait_for("cp-0 to boot", lambda: None, cordoned=True)
+
+
+def test_a_machine_that_does_not_reboot_gets_its_pods_back_and_the_round_goes_on_with_it(
+    stack: Any, machines: Machines
+) -> None:
+    machines.broken = "go worker-a-0"
+    with pytest.raises(LabError, match=r"worker-a-0: reboot failed\.\ngo$"):
+        play(stack, "worker-a-0")
+    assert machines.steps == ["leave worker-a-0 by cp-0", "back worker-a-0 by cp-0"]
+    machines.broken = None
+    assert play(stack, "worker-a-0") == 0
+    assert machines.boots["worker-a-0"] == 2
+
+
+def test_a_balancer_that_does_not_reboot_has_no_node_to_take_back(stack: Any, machines: Machines) -> None:
+    machines.broken = "go lb-0"
+    with pytest.raises(LabError):
+        play(stack)
+    assert machines.steps == []
+
+
+def test_a_machine_that_reboots_though_its_answer_was_lost_stays_cordoned_until_it_is_back(
+    stack: Any, machines: Machines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = machines.phase
+
+    def deaf(stack: Any, machine: str, phase: str, content: dict[str, Any], **rest: Any) -> dict[str, Any]:
+        result = real(stack, machine, phase, content, **rest)
+        if content["step"] == "go":
+            raise LabError(f"{machine}: connection lost")
+        return result
+
+    monkeypatch.setattr(reboot, "run_phase", deaf)
+    with pytest.raises(LabError, match=r"^worker-a-0: connection lost$"):
+        play(stack, "worker-a-0")
+    assert machines.steps == ["leave worker-a-0 by cp-0", "go worker-a-0"]
+
+
+def test_a_node_that_cannot_be_taken_back_either_is_told_beside_the_reason(
+    stack: Any, machines: Machines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = machines.phase
+
+    def broken(stack: Any, machine: str, phase: str, content: dict[str, Any], **rest: Any) -> dict[str, Any]:
+        if content["step"] in ("go", "back"):
+            raise LabError(f"{machine}: no {content['step']}")
+        return real(stack, machine, phase, content, **rest)
+
+    monkeypatch.setattr(reboot, "run_phase", broken)
+    with pytest.raises(LabError) as raised:
+        play(stack, "worker-a-0")
+    assert str(raised.value) == (
+        "worker-a-0: no go\nIts Node was drained and is cordoned still: cp-0: no back"
+    )
+
+
+def left_after(stack: Any, machines: Machines, *, only_required: bool) -> None:
+    """A round that ended at cp-2, for which cp-1 and cp-2 asked."""
+    machines.required = {"cp-1", "cp-2"}
+    machines.broken = "leave cp-2"
+    with pytest.raises(LabError):
+        play(stack, only_required=only_required)
+    machines.broken = None
+    machines.steps.clear()
+
+
+def test_machines_that_ask_for_it_do_not_go_on_with_a_round_of_all(stack: Any, machines: Machines) -> None:
+    left_after(stack, machines, only_required=False)
+    play(stack, only_required=True)
+    assert gone(machines) == ["cp-1", "cp-2"]
+
+
+def test_a_round_of_all_does_not_go_on_with_one_of_those_that_asked(stack: Any, machines: Machines) -> None:
+    machines.required = set(ROLES)
+    machines.broken = "leave cp-2"
+    with pytest.raises(LabError):
+        play(stack, only_required=True)
+    machines.broken = None
+    machines.steps.clear()
+    play(stack)
+    assert gone(machines) == ["lb-0", "cp-0", "cp-1", "cp-2", "worker-a-0", "worker-a-1"]
+
+
+def test_a_round_of_those_that_asked_goes_on_for_those(stack: Any, machines: Machines) -> None:
+    left_after(stack, machines, only_required=True)
+    play(stack, only_required=True)
+    assert gone(machines) == ["cp-2"]
+
+
+@pytest.mark.parametrize(("age", "expected"), [(86300, ["cp-2"]), (86401, ["cp-1", "cp-2"])])
+def test_a_round_is_gone_on_with_for_a_day(
+    stack: Any, machines: Machines, age: float, expected: list[str]
+) -> None:
+    left_after(stack, machines, only_required=True)
+    document = json.loads(stack.reboot_round.read_text())
+    stack.reboot_round.write_text(json.dumps({**document, "begun": document["begun"] - age}))
+    play(stack, only_required=True)
+    assert gone(machines) == expected
+
+
+def test_what_an_earlier_release_left_begins_anew(stack: Any, machines: Machines) -> None:
+    stack.reboot_round.write_text('{"asked": ["cp-0"], "boots": {"cp-0": "cp-0-0"}}')
+    play(stack, "cp-0")
+    assert gone(machines) == ["cp-0"]
+
+
+def test_every_step_has_more_time_than_what_it_waits_for_itself(stack: Any, machines: Machines) -> None:
+    play(stack, "cp-0")
+    earlier_run, other_drain = 600, agent.LOCK_SECONDS
+    assert machines.seconds["go cp-0"] > earlier_run + 60
+    assert machines.seconds["settled cp-0"] > 2 * agent.UNITS_SECONDS
+    assert machines.seconds["back cp-0"] > agent.NODE_SECONDS
+    assert machines.seconds["leave cp-0"] == 300 + other_drain + 300

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from lab import stack
 from lab.errors import LabError
-from operations import restore, snapshot_files
+from operations import phases, restore, snapshot_files
 from tests.components.trees import lab_plan
 
 DIGEST = "a" * 64
@@ -81,3 +82,19 @@ def test_a_folder_stands_for_the_one_snapshot_in_it(tmp_path: Path) -> None:
         snapshot_files.chosen_snapshot(str(tmp_path))
     with pytest.raises(LabError, match="no such file or folder; 'make backup' prints"):
         snapshot_files.chosen_snapshot(str(tmp_path / "absent"))
+
+
+def test_a_step_has_time_for_an_earlier_runs_lock_and_for_the_longest_restore(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given: list[int] = []
+
+    def step(*_: Any, seconds: int) -> dict[str, Any]:
+        given.append(seconds)
+        return {}
+
+    monkeypatch.setattr(phases, "run_phase", step)
+    restore.Steps(stack.Stack("lab"), lab_plan(), ("cp-0",), DIGEST).run("stage", {})
+    lock, etcdutl, owner, sync = 600, 600, 60, 300
+    assert given == [1700]
+    assert given[0] > lock + etcdutl + owner + sync

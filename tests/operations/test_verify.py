@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 from typing import Any
 
@@ -249,6 +250,16 @@ def test_without_a_yes_nothing_is_done_after_the_preview(
     assert run(chosen, yes=False) == 1
     assert made.done == [f"preview --diff {TARGET}"]
     assert "Nothing was done. 'make repair YES=1' does it." in capsys.readouterr().out
+
+
+def test_a_variable_that_happens_to_be_set_agrees_to_nothing(
+    chosen: stack.Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Made(monkeypatch, {"w-0": CHANGED}, pending=[])
+    monkeypatch.setenv("YES", "1")
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    assert run(chosen, yes=False) == 1
+    assert made.done == [f"preview --diff {TARGET}"]
 
 
 def test_a_clean_cluster_is_not_repaired(chosen: stack.Stack, monkeypatch: pytest.MonkeyPatch) -> None:
