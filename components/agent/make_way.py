@@ -8,12 +8,11 @@ the next: a Node that carries our mark is ours to give back, one that an operato
 
 import json
 import re
-import ssl
 import time
 import urllib.error
 from typing import Any
 
-from components.agent import kubelet_api, pod_budgets, units
+from components.agent import kubelet_api, pod_budgets
 from components.agent.evidence import Failure, say
 from components.agent.skew import minor
 
@@ -22,8 +21,8 @@ MARK = "hardway.dev/cordoned-for"
 EVICTION_SECONDS = 35.0
 """A request may wait for admission webhooks, which have 30 s at most."""
 TURN_SECONDS = 1.0
-READ_SECONDS = 30.0
-"""How long the Node is asked for while API servers answer: one may be restarting."""
+ATTEMPTS = 3
+"""Rounds in which the Node is asked for."""
 _SHOWN = 20
 """Pods that a message names at most."""
 
@@ -131,29 +130,24 @@ def _url(bundle: Object) -> str:
 
 
 def _node(bundle: Object) -> Object | None:
-    """The Node; None when there is none, or nobody answers who could be asked with this credential.
+    """The Node; None when there is none, or nobody answers who could be asked.
 
-    Raises:
-        Failure: API servers answer, and the Node could not be read for `READ_SECONDS`.
+    Asked for again, and of every API server: the way there may just change, and one request that fails must not have
+    pods lose their machine under them.
     """
-    deadline = time.monotonic() + READ_SECONDS
-    while True:
-        try:
-            return kubelet_api.get(_url(bundle))
-        except OSError as error:
-            reason = error
-        # What has expired is on its way to be renewed by this very run.
-        gone = isinstance(reason, urllib.error.HTTPError) and reason.code in (401, 404)
-        if gone or isinstance(getattr(reason, "reason", reason), ssl.SSLError):
-            return None
-        if not any(units.answers(f"{api}/readyz") for api in bundle["api_servers"]):
-            return None
-        if time.monotonic() > deadline:
-            raise Failure(
-                f"Node {bundle['machine']['name']} could not be read for {READ_SECONDS:.0f} s ({reason}), so whether"
-                " its pods have to go first is not known. Run again when the API answers"
-            )
-        time.sleep(TURN_SECONDS)
+    path = f"/api/v1/nodes/{bundle['machine']['name']}"
+    for attempt in range(ATTEMPTS):
+        if attempt:
+            time.sleep(TURN_SECONDS)
+        for api in (bundle["api"], *bundle["api_servers"]):
+            try:
+                return kubelet_api.get(f"{api}{path}")
+            except urllib.error.HTTPError as error:
+                if error.code == 404:
+                    return None
+            except OSError:
+                continue
+    return None
 
 
 def _change(bundle: Object, mark: str | None, *, cordoned: bool | None) -> None:

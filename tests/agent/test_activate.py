@@ -151,6 +151,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setattr(running, "runs_another_file", lambda unit: unit.name in made.replaced)
     monkeypatch.setattr(running, "_started_at", lambda name: made.started_at.get(name, 0.0))
     monkeypatch.setattr(kubelet_api, "get", no_api)
+    monkeypatch.setattr(make_way, "TURN_SECONDS", 0.0)
     monkeypatch.setattr(etcd, "healthy_members", lambda _members: list(made.healthy))
     monkeypatch.setattr(etcd, "join", made.join)
     monkeypatch.setattr(etcd, "hand_over", made.note("hand over"))

@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
-from components.agent import kubelet_api, make_way, units
+from components.agent import kubelet_api, make_way
 from components.agent.evidence import Failure
 
 NODE = "https://127.0.0.1:7443/api/v1/nodes/worker-0"
+DIRECT = "https://10.0.0.10:6443/api/v1/nodes/worker-0"
 BUDGET = {
     "message": "Cannot evict pod as it would violate the pod's disruption budget.",
     "details": {
@@ -46,7 +47,7 @@ class Api:
     asked: list[str] = field(default_factory=list)
 
     def get(self, url: str, _seconds: float = 0) -> dict[str, Any]:
-        if url == NODE:
+        if url in (NODE, DIRECT):
             if self.node is None:
                 raise ConnectionRefusedError(url)
             return self.node
@@ -92,7 +93,6 @@ def bundle(kubelet: str = "1.37.2", *, force: bool = False) -> dict[str, Any]:
 def use(monkeypatch: pytest.MonkeyPatch, api: Api) -> Api:
     for verb in ("get", "patch", "post"):
         monkeypatch.setattr(kubelet_api, verb, getattr(api, verb))
-    monkeypatch.setattr(units, "answers", lambda _url: api.node is not None)
     return api
 
 
