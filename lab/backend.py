@@ -7,7 +7,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from lab import engine, orphans, paths, progress
+from lab import engine, mirror, orphans, paths, progress
 from lab.errors import LabError
 
 PROJECT_NAME = "hardway"
@@ -77,6 +77,25 @@ def forget(stack: str) -> None:
         file.unlink()
 
 
+def put_back_whole_state(stack: str) -> None:
+    """Put the engine's own copy in the place of a state that a killed engine was just writing.
+
+    The engine copies a state before it writes the next one, and does not write in one step (seen: an empty file). What
+    the last step did is then unknown to the state, and done anew by the next run.
+    """
+    state, copy = _STACKS / f"{stack}.json", _STACKS / f"{stack}.json.bak"
+    if state.exists() and not _is_whole(state) and copy.exists() and _is_whole(copy):
+        progress.note(f"stack {stack}: its state was not written to the end; the one before it is put back")
+        mirror.write_atomically(state, copy.read_text())
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    try:
+        return "checkpoint" in json.loads(checkpoint.read_text())
+    except ValueError:
+        return False
+
+
 def release_dead_locks(stack: str) -> None:
     """Remove the stack's locks whose engine on this computer is gone, and its helpers; refuse while one lives.
 
@@ -94,6 +113,7 @@ def release_dead_locks(stack: str) -> None:
             f"stack {stack}: its engine (process {holder.get('pid')}) was killed; its lock is taken away"
         )
         lock.unlink()
+        put_back_whole_state(stack)
     orphans.end()
 
 

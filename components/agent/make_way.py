@@ -7,6 +7,7 @@ the next: a Node that carries our mark is ours to give back, one that an operato
 """
 
 import json
+import os
 import re
 import time
 import urllib.error
@@ -135,6 +136,8 @@ def _node(bundle: Object) -> Object | None:
     Asked for again, and of every API server: the way there may just change, and one request that fails must not have
     pods lose their machine under them.
     """
+    if not os.path.exists(f"{kubelet_api.PKI}/kubelet-client.crt"):
+        return None  # a machine that was nothing before
     path = f"/api/v1/nodes/{bundle['machine']['name']}"
     for attempt in range(ATTEMPTS):
         if attempt:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import time
 import urllib.error
 from dataclasses import dataclass, field
@@ -91,6 +92,7 @@ def bundle(kubelet: str = "1.37.2", *, force: bool = False) -> dict[str, Any]:
 
 
 def use(monkeypatch: pytest.MonkeyPatch, api: Api) -> Api:
+    monkeypatch.setattr(os.path, "exists", lambda _path: True)
     for verb in ("get", "patch", "post"):
         monkeypatch.setattr(kubelet_api, verb, getattr(api, verb))
     return api

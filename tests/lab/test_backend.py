@@ -218,3 +218,23 @@ def test_clean_removes_the_state_folder_when_nothing_is_left(
     assert command_line.main(["clean"]) == 0
     assert not state.exists()
     assert not paths.VENV.is_symlink()
+
+
+def test_a_state_that_a_killed_engine_did_not_write_to_its_end_is_put_back_from_the_engines_copy(
+    ended: int,
+) -> None:
+    whole = plant_stack("e2e", "machine")
+    copy = whole.with_name("e2e.json.bak")
+    copy.write_text(whole.read_text())
+    whole.write_text("")
+    plant_lock("e2e", ended)
+    backend.release_dead_locks("e2e")
+    assert whole.read_text() == copy.read_text()
+
+
+def test_a_whole_state_is_never_replaced_by_its_copy() -> None:
+    whole = plant_stack("e2e", "machine")
+    written = whole.read_text()
+    plant_stack("e2e.json.bak").rename(whole.with_name("e2e.json.bak"))
+    backend.put_back_whole_state("e2e")
+    assert whole.read_text() == written
